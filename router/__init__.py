@@ -1,0 +1,1 @@
+"""A call router for portfolio teams: the owner first, then the owning team, then wider rings of the organisation."""

@@ -1,0 +1,160 @@
+"""What to do now: the outputs of the engine, as orders to the platform.
+
+Every decision says which rule made it; decisions about a call also carry how long it had waited, the ring and
+the path through the organisation that led to the agent.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from router.core.events import snake_case
+from router.core.model import AgentId, CallId, ClientId, FallbackKind, OfferId, PortfolioId
+
+__all__ = [
+    "CallDecision", "ConnectCall", "Decision", "EndCall", "FallbackCall", "OfferCall", "PauseAgent", "QueueCall",
+    "ReleaseAgent", "Rule", "SignOutAgent", "WithdrawOffer",
+]  # fmt: skip
+
+
+class Rule(StrEnum):
+    """The rule that decided. A closed set, so that it can label a metric."""
+
+    # Why this agent, for an offer.
+    OWNER = "owner"
+    BACKUP = "backup"
+    LONGEST_IDLE = "longest_idle"
+    LEAST_OCCUPIED = "least_occupied"
+    MOST_SKILLED = "most_skilled"
+    LEAST_FLEXIBLE = "least_flexible"
+    OWN_PORTFOLIO = "own_portfolio"
+    """The freed agent's team owns the portfolio and serves its own first."""
+    RANK = "rank"
+    """The freed agent took the call of the smallest rank."""
+
+    # Why the call waits.
+    OWNER_HOLD = "owner_hold"
+    ALL_BUSY = "all_busy"
+    NOBODY_SIGNED_IN = "nobody_signed_in"
+    NOT_YET = "not_yet"
+    """Agents are idle, but in rings that open later."""
+
+    # Why an offer, a call or an agent's state came to an end.
+    ACCEPTED = "accepted"
+    ABANDONED = "abandoned"
+    DECLINED = "declined"
+    MISSED = "missed"
+    OFFER_EXPIRED = "offer_expired"
+    AGENT_NOT_READY = "agent_not_ready"
+    AGENT_SIGNED_OUT = "agent_signed_out"
+    CONNECT_TIMEOUT = "connect_timeout"
+    CONNECT_FAILED = "connect_failed"
+    CALL_ENDED = "call_ended"
+    CALLBACK_REQUESTED = "callback_requested"
+    WRAP_UP_OVER = "wrap_up_over"
+    TALK_LEASE_EXPIRED = "talk_lease_expired"
+    PRESENCE_LEASE_EXPIRED = "presence_lease_expired"
+    MISSES = "misses"
+    REMOVED = "removed"
+    """The agent is not in the new version of the organisation."""
+    REORGANISED = "reorganised"
+    """The new version of the organisation no longer lets this agent have this call."""
+
+    # Why a fallback.
+    MAX_WAIT = "max_wait"
+    CLOSED = "closed"
+    UNSERVABLE = "unservable"
+    """No agent of the organisation meets what the call needs."""
+    CALLBACK_EXPIRED = "callback_expired"
+
+
+class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag=snake_case):
+    """Something to do. ``path`` reads from the client, or the team, to the agent."""
+
+    rule: Rule
+    path: tuple[str, ...] = ()
+
+
+class CallDecision(Decision, frozen=True, kw_only=True):
+    """Something to do with a call."""
+
+    call_id: CallId
+    wait_ms: Annotated[int, Meta(ge=0)]
+    """Since the call first arrived."""
+    ring: int | None = None
+    """0 for the owner and backups; then 1, 2, ... outwards by reach. None where no ring played a part."""
+
+
+class OfferCall(CallDecision, frozen=True, kw_only=True):
+    """Offer the call to the agent until ``expires_at_ms``."""
+
+    offer_id: OfferId
+    agent_id: AgentId
+    expires_at_ms: int
+    portfolio_id: PortfolioId
+    client_id: ClientId | None = None
+    callback: bool = False
+    """The caller is not on the line: on acceptance, dial the client."""
+
+
+class WithdrawOffer(CallDecision, frozen=True, kw_only=True):
+    """Stop offering the call to the agent, or take back the accepted call."""
+
+    offer_id: OfferId
+    agent_id: AgentId
+
+
+class ConnectCall(CallDecision, frozen=True, kw_only=True):
+    """Put caller and agent through. Repeated when an acceptance is repeated."""
+
+    offer_id: OfferId
+    agent_id: AgentId
+    callback: bool = False
+
+
+class QueueCall(CallDecision, frozen=True, kw_only=True):
+    """Let the caller wait."""
+
+    portfolio_id: PortfolioId
+    position: int
+    """1 is next among the waiting calls of the portfolio."""
+    expected_wait_ms: int | None
+    """An estimate, see `matching.expected_wait_ms`; None while nobody who could answer is signed in."""
+
+
+class FallbackCall(CallDecision, frozen=True, kw_only=True):
+    """Send the call to its portfolio's declared fallback.
+
+    A ``portfolio`` fallback and a ``callback`` one stay with the router; for a ``number`` and a ``message`` the call
+    is over as far as the router is concerned.
+    """
+
+    kind: FallbackKind
+    target: str
+
+
+class EndCall(CallDecision, frozen=True, kw_only=True):
+    """Take the call as over: its talk lease ran out."""
+
+    agent_id: AgentId
+
+
+class PauseAgent(Decision, frozen=True, kw_only=True):
+    """The agent missed too many offers in a row and gets no more until saying `AgentReady`."""
+
+    agent_id: AgentId
+    misses: int
+
+
+class ReleaseAgent(Decision, frozen=True, kw_only=True):
+    """The agent's wrap-up is over; the agent is ready for calls, or in the pause asked for (``ready`` false)."""
+
+    agent_id: AgentId
+    ready: bool
+
+
+class SignOutAgent(Decision, frozen=True, kw_only=True):
+    """The agent counts as signed out."""
+
+    agent_id: AgentId

@@ -1,0 +1,864 @@
+"""The routing engine: the one place where state changes.
+
+The engine does no I/O. It never reads a clock, draws a random number or awaits: time is an argument, and what to do next
+is a return value. Feed the same events at the same times into two engines and they decide alike; live service, crash
+recovery, replay and simulation are the same engine under different clocks.
+
+A deadline is served at the moment for which it was set, however late `Engine.expire` is called. That is why a journal
+of events alone, without a record of when the clock was looked at, reproduces every decision.
+
+The way of a call through this file: `_call_arrived` -> `_enter` (portfolio, hours, plan) -> `_route` (owner, backups,
+rings) -> `_offer` or `_wait`; then the agent's answer, or `_take` when somebody becomes free. Beside it, `roster`
+keeps the people, `waiting` the queue, `deadlines` what is due, and `orders` words the decisions.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from router.core import events as e
+from router.core import orders
+from router.core.deadlines import Deadlines, Due
+from router.core.decisions import Decision, Rule
+from router.core.errors import EventRejected, OrganisationError, Rejection
+from router.core.explain import Explanation, explain_call
+from router.core.holds import hold_until_ms
+from router.core.matching import choose_agent, personal_opens_ms
+from router.core.model import (
+    AgentId,
+    AgentStatus,
+    CallId,
+    CallStatus,
+    FallbackKind,
+    OfferId,
+    OrganisationDescription,
+    Outcome,
+    PortfolioId,
+    SkillNeed,
+    Strategy,
+)
+from router.core.organisation import Organisation, ownership_on
+from router.core.roster import Roster
+from router.core.state import (
+    AgentRecord,
+    Block,
+    BlockReason,
+    CallRecord,
+    Offer,
+    PortfolioRecord,
+    Requirement,
+    Step,
+)
+from router.core.summary import EngineSummary, summarise
+from router.core.waiting import WaitingRoom
+
+__all__ = ["Engine", "Limits"]
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Bounds on what strangers can make the engine keep."""
+
+    # A few kB a waiting call: some hundred MB in the worst case, and ten times the busiest queue we heard of.
+    waiting_calls_max: int = 100_000
+    # Ended calls kept for `Engine.explain`: some hours of a large centre in a few ten MB.
+    past_calls_max: int = 10_000
+    # A kind of call is made of what a call asks for, so that a stranger could invent kinds without end.
+    plans_max: int = 4_096
+
+
+_RULE_OF_STRATEGY = {
+    Strategy.LONGEST_IDLE: Rule.LONGEST_IDLE,
+    Strategy.LEAST_OCCUPIED: Rule.LEAST_OCCUPIED,
+    Strategy.MOST_SKILLED: Rule.MOST_SKILLED,
+    Strategy.LEAST_FLEXIBLE: Rule.LEAST_FLEXIBLE,
+}
+
+# An agent at work when the presence lease ends is looked at again so much later: the call has deadlines of its own.
+_LEASE_AGAIN_MS = 60_000
+
+
+class Engine:
+    """Matches calls to agents. Call `expire`, then `handle`, with times that never decrease.
+
+    Raises:
+        OrganisationError: The description has problems; all of them are listed.
+    """
+
+    def __init__(self, description: OrganisationDescription, *, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+        self._limits = limits
+        self._now = 0
+        self._out: list[Decision] = []
+        self._organisation = Organisation(description)
+        self._roster = Roster(self._organisation, plans_max=limits.plans_max)
+        self._waiting = WaitingRoom()
+        self._deadlines = Deadlines()
+        self._calls: dict[CallId, CallRecord] = {}
+        self._past: dict[CallId, CallRecord] = {}
+        self._offers_made = 0
+        self._offers_by_end: dict[Rule, int] = {}
+        self._released: list[CallRecord] = []
+        """Held calls whose owner is no longer expected in time; routed again when the event is done."""
+        self._handlers: dict[type[e.Event], Callable[[Any], None]] = {
+            e.CallArrived: self._call_arrived,
+            e.CallAbandoned: self._call_abandoned,
+            e.CallConnected: self._call_connected,
+            e.CallEnded: self._call_ended,
+            e.CallRefreshed: self._call_refreshed,
+            e.CallTransferred: self._call_transferred,
+            e.CallbackRequested: self._callback_requested,
+            e.ConnectFailed: self._connect_failed,
+            e.AgentSignedIn: self._agent_signed_in,
+            e.AgentReady: self._agent_ready,
+            e.AgentNotReady: self._agent_not_ready,
+            e.AgentSignedOut: self._agent_signed_out,
+            e.AgentRefreshed: self._agent_refreshed,
+            e.OfferAccepted: self._offer_accepted,
+            e.OfferDeclined: self._offer_declined,
+            e.OfferMissed: self._offer_missed,
+            e.OrganisationChanged: self._organisation_changed,
+            e.RouterResumed: self._router_resumed,
+        }
+
+    # --- The door ---
+
+    def handle(self, event: e.Event, *, now_ms: int) -> tuple[Decision, ...]:
+        """Apply *event* and say what to do about it.
+
+        Args:
+            event: What happened.
+            now_ms: When we learnt of it, in milliseconds since the epoch. Never decreases, and deadlines up to it
+                have been served with `expire` (except before a `RouterResumed`, which forgives those that were
+                missed meanwhile).
+
+        Returns:
+            Decisions in the order in which they should be carried out. Often empty.
+
+        Raises:
+            EventRejected: The event does not fit the present state, which is left untouched.
+        """
+        assert now_ms >= self._now, f"time went back from {self._now} to {now_ms} ms"
+        if type(event) is not e.RouterResumed:
+            next_ms = self._deadlines.next_ms()
+            assert next_ms is None or next_ms > now_ms, "serve the deadlines first: call expire(now_ms)"
+        self._now = now_ms
+        self._handlers[type(event)](event)
+        return self._settle()
+
+    def next_deadline_ms(self) -> int | None:
+        """When `expire` should be called next, in milliseconds since the epoch; None: nothing is due."""
+        return self._deadlines.next_ms()
+
+    def expire(self, now_ms: int) -> tuple[Decision, ...]:
+        """Serve every deadline up to *now_ms*, each at its own time, and say what to do about them."""
+        due_ms = self._deadlines.next_ms()
+        if due_ms is None or due_ms > now_ms:
+            return ()
+        out: list[Decision] = []
+        while due_ms is not None and due_ms <= now_ms:
+            # Only after a stop can a deadline lie in the past of what has been handled; it is then served now.
+            self._now = max(self._now, due_ms)
+            match self._deadlines.pop():
+                case Due.WAKE, CallRecord() as call:
+                    self._wake(call)
+                case Due.STATUS, AgentRecord() as agent:
+                    self._status_over(agent)
+                case Due.LEASE, AgentRecord() as agent:
+                    self._lease_over(agent)
+                case Due.COOLDOWN, (call, agent):
+                    self._cooldown_over(call, agent)
+            out.extend(self._settle())
+            due_ms = self._deadlines.next_ms()
+        return tuple(out)
+
+    def explain(self, call_id: CallId, *, now_ms: int) -> Explanation | None:
+        """Agent by agent, why this call was not offered to them and when that may change; None: an unknown call.
+
+        For a waiting call the answer is as of *now_ms*; for one that was offered, as of its last offer. Looks at
+        every agent, so it is for people, not for the hot path.
+        """
+        call = self._calls.get(call_id) or self._past.get(call_id)
+        if call is None:
+            return None
+        agents = self._roster.agents
+        return explain_call(call, [agents[agent_id] for agent_id in sorted(agents)], now_ms)
+
+    def summary(self, *, now_ms: int) -> EngineSummary:
+        """Counts for metrics and dashboards."""
+        return summarise(self._roster, self._calls, self._offers_by_end, now_ms)
+
+    def _settle(self) -> tuple[Decision, ...]:
+        while self._released:
+            released, self._released = self._released, []
+            for call in sorted(released, key=_rank):
+                if call.status is CallStatus.WAITING and call.held_until_ms is not None:
+                    self._route_again(call)
+        if not self._out:
+            return ()
+        out = tuple(self._out)
+        self._out.clear()
+        return out
+
+    # --- From arrival to an offer or a place in the queue ---
+
+    def _call_arrived(self, event: e.CallArrived) -> None:
+        if event.call_id in self._calls or event.call_id in self._past:
+            raise EventRejected(Rejection.DUPLICATE_CALL, f"call {event.call_id} has arrived before")
+        self._check_skills(event.skills)
+        if self._waiting.count >= self._limits.waiting_calls_max:
+            raise EventRejected(
+                Rejection.QUEUE_FULL, f"{self._waiting.count} calls wait, the most that limits.waiting_calls_max allows"
+            )
+        call = CallRecord(
+            event.call_id,
+            client_id=event.client_id,
+            arrived_ms=self._now,
+            head_start_ms=event.head_start_s * 1000,
+            asked=Requirement(event.skills, event.language, event.countries),
+        )
+        call.client = self._organisation.find_client(event.client_id, event.caller)
+        if call.client is not None:
+            call.client_id = call.client.client_id
+        portfolio, call.found_by = self._organisation.find_portfolio(call.client, event.portfolio_id, event.segment)
+        self._calls[call.call_id] = call
+        self._find_owner(call)
+        self._note(call, "arrived")
+        record = self._roster.portfolios[portfolio.portfolio_id]
+        record.arrived += 1
+        self._enter(call, record)
+
+    def _check_skills(self, skills: tuple[SkillNeed, ...]) -> None:
+        for need in skills:
+            if need.skill not in self._organisation.skills:
+                raise EventRejected(Rejection.UNKNOWN_SKILL, f"the organisation declares no skill {need.skill!r}")
+
+    def _find_owner(self, call: CallRecord) -> None:
+        """Look up owner, backups and exclusions of the call's client, as of now."""
+        call.owner, call.backups = None, ()
+        if call.client is None:
+            return
+        agents = self._roster.agents
+        ownership = ownership_on(call.client, self._now)
+        if ownership is not None:
+            call.owner = agents.get(ownership.owner) if ownership.owner is not None else None
+            call.backups = tuple(agents[backup] for backup in ownership.backups if backup in agents)
+        for agent_id in call.client.exclusions:
+            self._block(call, agent_id, BlockReason.EXCLUDED, None)
+
+    def _enter(self, call: CallRecord, record: PortfolioRecord) -> None:
+        """Give the call to a portfolio, which routes it or, when closed or unable, sends it to its fallback."""
+        portfolio = record.portfolio
+        call.portfolio = record
+        call.rank_ms = call.arrived_ms - call.head_start_ms - portfolio.head_start_s * 1000
+        call.queued_ms = self._now
+        call.plan = self._roster.plan_for(record, call.asked, self._now)
+        if not call.callback and not self._organisation.hours[portfolio.portfolio_id].is_open(self._now):
+            self._fall_back(call, Rule.CLOSED)
+        else:
+            self._route_if_servable(call, announce=True)
+
+    def _route_if_servable(self, call: CallRecord, *, announce: bool) -> None:
+        if not call.plan.rings and all(personal_opens_ms(call, person) is None for person in call.people):
+            self._fall_back(call, Rule.UNSERVABLE)
+        else:
+            self._route(call, announce=announce)
+
+    def _route(self, call: CallRecord, *, announce: bool = True) -> None:
+        """Offer the call, which stands in no queue, to the best agent it reaches now, else let it wait."""
+        now = self._now
+        waited_ms = now - call.arrived_ms
+        hold_ms: int | None = None
+        owner = call.owner
+        if owner is not None:
+            opens_ms = personal_opens_ms(call, owner)
+            if opens_ms is not None and opens_ms <= waited_ms:
+                if owner.is_free:
+                    self._offer(call, owner, Rule.OWNER)
+                    return
+                hold_ms = hold_until_ms(call, owner, now)
+        if hold_ms is None:
+            for backup in call.backups:
+                if backup.is_free:
+                    opens_ms = personal_opens_ms(call, backup)
+                    if opens_ms is not None and opens_ms <= waited_ms:
+                        self._offer(call, backup, Rule.BACKUP)
+                        return
+            for ring in call.plan.rings:
+                if ring.opens_ms > waited_ms:
+                    break
+                agent = choose_agent(ring, call)
+                if agent is not None:
+                    self._offer(call, agent, _RULE_OF_STRATEGY[call.plan.strategy])
+                    return
+        self._waiting.enter(call, hold_until_ms=hold_ms, now_ms=now)
+        self._deadlines.wake(call, self._waiting.next_change_ms(call, now))
+        if announce and call.rule is not None:
+            self._announce(call, call.rule)
+
+    def _route_again(self, call: CallRecord) -> None:
+        self._waiting.leave(call)
+        self._route(call, announce=False)
+
+    def _announce(self, call: CallRecord, rule: Rule) -> None:
+        owner_team = self._roster.teams[call.portfolio.owner_team_id]
+        mean_ms = owner_team.handling.mean_ms if owner_team.handling.count else owner_team.team.handling_s * 1000
+        self._note(call, f"queued: {rule}")
+        position = self._waiting.position(call)
+        self._out.append(orders.queue_call(call, rule, position=position, handling_ms=mean_ms, now_ms=self._now))
+
+    def _wake(self, call: CallRecord) -> None:
+        """Something about a call's wait has changed by itself: look wider, and fall back at the limit."""
+        now = self._now
+        waited_ms = now - call.arrived_ms
+        if call.held_until_ms is not None:
+            if call.held_until_ms <= now:
+                self._route_again(call)
+        elif any(personal_opens_ms(call, person) == waited_ms > 0 for person in call.people):
+            # The owner or a backup has just come to meet a need that relaxes.
+            self._route_again(call)
+        else:
+            for ring in call.plan.rings[call.rings_open :]:
+                if ring.opens_ms > waited_ms:
+                    break
+                agent = choose_agent(ring, call)
+                if agent is not None:
+                    self._waiting.leave(call)
+                    self._offer(call, agent, _RULE_OF_STRATEGY[call.plan.strategy])
+                    return
+            self._waiting.widen(call, now)
+        if call.status is not CallStatus.WAITING:
+            return
+        rule = self._limit_reached(call)
+        if rule is not None:
+            self._waiting.leave(call)
+            self._fall_back(call, rule)
+            return
+        call.rule = self._waiting.why(call)
+        self._deadlines.wake(call, self._waiting.next_change_ms(call, now))
+
+    def _limit_reached(self, call: CallRecord) -> Rule | None:
+        portfolio = call.portfolio.portfolio
+        queued_for_ms = self._now - call.queued_ms
+        if call.callback:
+            return Rule.CALLBACK_EXPIRED if queued_for_ms >= portfolio.callback_max_wait_s * 1000 else None
+        if portfolio.max_wait_s is not None and queued_for_ms >= portfolio.max_wait_s * 1000:
+            return Rule.MAX_WAIT
+        return None
+
+    def _fall_back(self, call: CallRecord, rule: Rule) -> None:
+        """Send the call, which stands in no queue, where its portfolio has declared."""
+        fallback = call.portfolio.portfolio.fallback
+        kind, target = fallback.kind, fallback.target
+        if rule is Rule.CALLBACK_EXPIRED or (kind is FallbackKind.CALLBACK and rule is Rule.UNSERVABLE):
+            # A call-back that nobody could make would only fail later.
+            kind, target = FallbackKind.MESSAGE, ""
+        self._note(call, f"fallback to {kind}: {rule}")
+        self._out.append(orders.fallback_call(call, kind, target, rule, self._now))
+        if kind is FallbackKind.PORTFOLIO:
+            self._enter(call, self._roster.portfolios[PortfolioId(target)])
+        elif kind is FallbackKind.CALLBACK:
+            call.callback = True
+            call.queued_ms = self._now
+            self._route(call)
+        else:
+            self._end(call, Outcome.FALLBACK)
+
+    # --- Offers ---
+
+    def _offer(self, call: CallRecord, agent: AgentRecord, rule: Rule) -> None:
+        """Offer a call, which stands in no queue, to an idle agent."""
+        now = self._now
+        self._offers_made += 1
+        ring, path = orders.offer_path(call, agent, rule)
+        expires_ms = now + agent.team.team.offer_timeout_s * 1000
+        offer = Offer(OfferId(f"o{self._offers_made}"), agent, call, now, expires_ms, rule, ring, path)
+        call.offer = offer
+        call.agent = agent
+        call.decided_ms = now
+        call.rule = rule
+        call.status = CallStatus.OFFERED
+        agent.call = call
+        agent.stamp = 0
+        self._roster.set_status(agent, AgentStatus.OFFERED, now)
+        self._deadlines.end_status(agent, expires_ms)
+        call.steps.append(Step(now, f"offered: {rule}", agent.agent_id, offer.offer_id))
+        self._out.append(orders.offer_call(offer, now))
+        if agent.held:
+            self._review_holds(agent)
+
+    def _review_holds(self, owner: AgentRecord) -> None:
+        """The owner has become less available: what is held for it in vain is routed again."""
+        for call in owner.held.values():
+            if hold_until_ms(call, owner, self._now) is None:
+                self._released.append(call)
+
+    def _live_offer(self, event: e.OfferAccepted | e.OfferDeclined | e.OfferMissed) -> Offer:
+        """The offer that the event answers, if it is still to be answered.
+
+        Raises:
+            EventRejected: It is not; the detail says what became of it.
+        """
+        self._roster.agent(event.agent_id)
+        call = self._calls.get(event.call_id) or self._past.get(event.call_id)
+        if call is None:
+            raise EventRejected(Rejection.UNKNOWN_CALL, f"there is no call {event.call_id}")
+        if call.status is CallStatus.OFFERED and _answers(event, call.offer):
+            assert call.offer is not None, "only an offer can be answered"
+            return call.offer
+        if not any(step.offer_id == event.offer_id and step.agent_id == event.agent_id for step in call.steps):
+            raise EventRejected(
+                Rejection.UNKNOWN_OFFER,
+                f"call {event.call_id} was never offered to {event.agent_id} as {event.offer_id}",
+            )
+        raise EventRejected(
+            Rejection.OFFER_OVER,
+            f"offer {event.offer_id} of call {event.call_id} is over; the call's last step was {call.steps[-1].what!r}",
+        )
+
+    def _offer_accepted(self, event: e.OfferAccepted) -> None:
+        known = self._calls.get(event.call_id)
+        if known is not None and known.status in (CallStatus.ACCEPTED, CallStatus.CONNECTED):
+            given = known.offer
+            if given is not None and _answers(event, given):
+                # Said twice: the first answer may have been lost, so it is given again.
+                self._renew_lease(given.agent)
+                self._out.append(orders.connect_call(given, self._now))
+                return
+        offer = self._live_offer(event)
+        call, agent = offer.call, offer.agent
+        self._renew_lease(agent)
+        self._count_offer(Rule.ACCEPTED)
+        agent.misses = 0
+        call.status = CallStatus.ACCEPTED
+        self._roster.set_status(agent, AgentStatus.ACCEPTED, self._now)
+        self._deadlines.end_status(agent, self._now + agent.team.team.connect_timeout_s * 1000)
+        self._note(call, "accepted", agent)
+        self._out.append(orders.connect_call(offer, self._now))
+
+    def _offer_declined(self, event: e.OfferDeclined) -> None:
+        offer = self._live_offer(event)
+        self._renew_lease(offer.agent)
+        offer.agent.misses = 0
+        self._offer_failed(offer, Rule.DECLINED, BlockReason.DECLINED)
+
+    def _offer_missed(self, event: e.OfferMissed) -> None:
+        offer = self._live_offer(event)
+        offer.agent.misses += 1
+        self._offer_failed(offer, Rule.MISSED, BlockReason.MISSED)
+
+    def _offer_expired(self, offer: Offer) -> None:
+        self._out.append(orders.withdraw_offer(offer, Rule.OFFER_EXPIRED, self._now))
+        offer.agent.misses += 1
+        self._offer_failed(offer, Rule.OFFER_EXPIRED, BlockReason.MISSED)
+
+    def _offer_failed(self, offer: Offer, rule: Rule, reason: BlockReason) -> None:
+        """The agent did not take the call: it keeps its place, the pair cools down, a missing agent is paused."""
+        call, agent = offer.call, offer.agent
+        self._count_offer(rule)
+        self._note(call, str(rule), agent)
+        self._cool_down(call, agent, reason)
+        paused = agent.misses >= agent.team.team.misses_max
+        self._free(agent, pause_reason="missed_offers" if paused else None)
+        if paused:
+            self._out.append(orders.pause_agent(agent))
+            agent.misses = 0
+        self._part(call, agent)
+
+    def _part(self, call: CallRecord, agent: AgentRecord) -> None:
+        """After a failed attempt: the call looks for somebody else, then the freed agent takes what is first."""
+        self._route(call)
+        if agent.status is AgentStatus.IDLE and not agent.is_free:
+            self._take(agent)
+
+    def _withdraw(self, offer: Offer, rule: Rule) -> None:
+        if offer.call.status is CallStatus.OFFERED:
+            self._count_offer(rule)
+        self._note(offer.call, f"withdrawn: {rule}", offer.agent)
+        self._out.append(orders.withdraw_offer(offer, rule, self._now))
+
+    def _count_offer(self, end: Rule) -> None:
+        self._offers_by_end[end] = self._offers_by_end.get(end, 0) + 1
+
+    def _cool_down(self, call: CallRecord, agent: AgentRecord, reason: BlockReason) -> None:
+        cooldown_ms = agent.team.team.cooldown_s * 1000
+        if cooldown_ms:
+            self._block(call, agent.agent_id, reason, self._now + cooldown_ms)
+            self._deadlines.end_cooldown(call, agent, self._now + cooldown_ms)
+
+    def _block(self, call: CallRecord, agent_id: AgentId, reason: BlockReason, until_ms: int | None) -> None:
+        if call.blocked is None:
+            call.blocked = {}
+        standing = call.blocked.get(agent_id)
+        if standing is None or standing.until_ms is not None:
+            call.blocked[agent_id] = Block(reason, self._now, until_ms)
+
+    def _cooldown_over(self, call: CallRecord, agent: AgentRecord) -> None:
+        block = call.blocked.get(agent.agent_id) if call.blocked is not None else None
+        if block is None or block.until_ms is None or block.until_ms > self._now or call.ended_ms is not None:
+            return
+        assert call.blocked is not None, "a block stands among the call's blocks"
+        del call.blocked[agent.agent_id]
+        if call.status is CallStatus.WAITING:
+            # An owner or backup was left out of the personal queues while the cooldown lasted.
+            self._route_again(call)
+
+    # --- What becomes of a call ---
+
+    def _live_call(self, call_id: CallId, *expected: CallStatus) -> CallRecord:
+        """The live call, in one of the *expected* statuses if any are given."""
+        call = self._calls.get(call_id)
+        if call is None:
+            past = self._past.get(call_id)
+            if past is not None:
+                raise EventRejected(Rejection.CALL_OVER, f"call {call_id} is over: {past.outcome}")
+            raise EventRejected(Rejection.UNKNOWN_CALL, f"there is no call {call_id}")
+        if expected and call.status not in expected:
+            wanted = " or ".join(expected)
+            raise EventRejected(Rejection.WRONG_CALL_STATE, f"call {call_id} is {call.status}, not {wanted}")
+        return call
+
+    def _call_abandoned(self, event: e.CallAbandoned) -> None:
+        call = self._live_call(event.call_id)
+        if call.callback and call.status in (CallStatus.WAITING, CallStatus.OFFERED):
+            raise EventRejected(
+                Rejection.WRONG_CALL_STATE,
+                f"call {call.call_id} waits for a call-back, so its caller hanging up is no loss; "
+                "send call_ended to cancel the call-back",
+            )
+        self._hang_up(call)
+
+    def _call_ended(self, event: e.CallEnded) -> None:
+        self._hang_up(self._live_call(event.call_id))
+
+    def _hang_up(self, call: CallRecord) -> None:
+        lost = Outcome.CALLBACK_CANCELLED if call.callback else Outcome.ABANDONED
+        if call.status is CallStatus.WAITING:
+            self._waiting.leave(call)
+            self._end(call, lost)
+            return
+        offer = call.offer
+        assert offer is not None, f"a call that is {call.status} has an offer"
+        agent = offer.agent
+        if call.status is CallStatus.CONNECTED:
+            self._end(call, Outcome.CALLED_BACK if call.callback else Outcome.CONNECTED)
+            self._start_wrap_up(agent)
+            return
+        # Offered or accepted: whoever's phone rings must know at once.
+        self._withdraw(offer, Rule.ABANDONED)
+        self._end(call, lost)
+        self._free(agent)
+        if agent.status is AgentStatus.IDLE:
+            self._take(agent)
+
+    def _end(self, call: CallRecord, outcome: Outcome) -> None:
+        call.status = CallStatus.ENDED
+        call.outcome = outcome
+        call.ended_ms = self._now
+        call.portfolio.outcomes[outcome] += 1
+        self._note(call, f"ended: {outcome}")
+        del self._calls[call.call_id]
+        self._past[call.call_id] = call
+        if len(self._past) > self._limits.past_calls_max:
+            del self._past[next(iter(self._past))]
+
+    def _call_connected(self, event: e.CallConnected) -> None:
+        call = self._live_call(event.call_id, CallStatus.ACCEPTED)
+        agent = call.agent
+        assert agent is not None, "an accepted call has an agent"
+        self._renew_lease(agent)
+        call.status = CallStatus.CONNECTED
+        agent.busy_since_ms = self._now
+        self._roster.set_status(agent, AgentStatus.IN_CALL, self._now)
+        self._deadlines.end_status(agent, self._now + agent.team.team.talk_lease_s * 1000)
+        self._note(call, "connected", agent)
+
+    def _call_refreshed(self, event: e.CallRefreshed) -> None:
+        agent = self._live_call(event.call_id, CallStatus.CONNECTED).agent
+        assert agent is not None, "a connected call has an agent"
+        self._renew_lease(agent)
+        self._deadlines.end_status(agent, self._now + agent.team.team.talk_lease_s * 1000)
+
+    def _call_transferred(self, event: e.CallTransferred) -> None:
+        call = self._live_call(event.call_id, CallStatus.CONNECTED)
+        record = call.portfolio
+        if event.portfolio_id is not None:
+            if event.portfolio_id not in self._organisation.portfolios:
+                raise EventRejected(Rejection.UNKNOWN_PORTFOLIO, f"there is no portfolio {event.portfolio_id!r}")
+            record = self._roster.portfolios[event.portfolio_id]
+        self._check_skills(event.skills or ())
+        agent = call.agent
+        assert agent is not None, "a connected call has an agent"
+        self._note(call, f"transferred to portfolio {record.portfolio.portfolio_id}", agent)
+        call.asked = Requirement(
+            call.asked.skills if event.skills is None else event.skills,
+            event.language or call.asked.language,
+            call.asked.countries,
+        )
+        call.callback = False
+        self._block(call, agent.agent_id, BlockReason.TRANSFERRED, None)
+        self._start_wrap_up(agent)
+        self._enter(call, record)
+
+    def _callback_requested(self, event: e.CallbackRequested) -> None:
+        call = self._live_call(event.call_id, CallStatus.WAITING, CallStatus.OFFERED)
+        if call.callback:
+            raise EventRejected(Rejection.WRONG_CALL_STATE, f"call {call.call_id} waits for a call-back already")
+        self._note(call, "call-back requested")
+        call.callback = True
+        call.queued_ms = self._now
+        if call.status is CallStatus.WAITING:
+            self._deadlines.wake(call, self._waiting.next_change_ms(call, self._now))
+            self._announce(call, Rule.CALLBACK_REQUESTED)
+            return
+        # The ringing agent would find nobody on the line: the offer is made again as a call-back.
+        offer = call.offer
+        assert offer is not None, "an offered call has an offer"
+        self._withdraw(offer, Rule.CALLBACK_REQUESTED)
+        self._free(offer.agent)
+        self._part(call, offer.agent)
+
+    def _connect_failed(self, event: e.ConnectFailed) -> None:
+        self._not_connected(self._live_call(event.call_id, CallStatus.ACCEPTED), Rule.CONNECT_FAILED)
+
+    def _not_connected(self, call: CallRecord, rule: Rule) -> None:
+        offer = call.offer
+        assert offer is not None, "an accepted call has an offer"
+        self._withdraw(offer, rule)
+        self._cool_down(call, offer.agent, BlockReason.CONNECT_FAILED)
+        self._free(offer.agent)
+        self._part(call, offer.agent)
+
+    # --- Agents ---
+
+    def _signed_in_agent(self, agent_id: AgentId) -> AgentRecord:
+        agent = self._roster.agent(agent_id)
+        if agent.status is AgentStatus.SIGNED_OUT:
+            raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent_id} is not signed in")
+        return agent
+
+    def _agent_signed_in(self, event: e.AgentSignedIn) -> None:
+        agent = self._roster.agent(event.agent_id)
+        if agent.status is not AgentStatus.SIGNED_OUT:
+            raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is signed in already")
+        is_new_group = self._roster.sit_down(agent, site_id=event.site_id, seat=event.seat, home_country=event.country)
+        if is_new_group:
+            self._replan([call for call in self._calls.values() if call.status is CallStatus.WAITING])
+        agent.sign_in(self._now)
+        self._roster.set_status(agent, AgentStatus.NOT_READY, self._now, "signed_in")
+        self._renew_lease(agent)
+        self._deadlines.end_lease(agent, agent.lease_until_ms)
+
+    def _agent_ready(self, event: e.AgentReady) -> None:
+        agent = self._signed_in_agent(event.agent_id)
+        if agent.removed:
+            raise EventRejected(Rejection.UNKNOWN_AGENT, f"agent {agent.agent_id} has left the organisation")
+        if agent.status is AgentStatus.IDLE:
+            raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is ready already")
+        self._renew_lease(agent)
+        agent.next_reason = None
+        agent.leaving = False
+        if agent.status is AgentStatus.WRAP_UP:
+            self._end_wrap_up(agent)
+        elif agent.status is AgentStatus.NOT_READY:
+            self._roster.set_status(agent, AgentStatus.IDLE, self._now)
+            self._take(agent)
+
+    def _agent_not_ready(self, event: e.AgentNotReady) -> None:
+        agent = self._signed_in_agent(event.agent_id)
+        if agent.status is AgentStatus.NOT_READY and agent.reason == event.reason:
+            raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is not ready already")
+        self._renew_lease(agent)
+        agent.next_reason = event.reason
+        self._step_back(agent, Rule.AGENT_NOT_READY)
+
+    def _agent_signed_out(self, event: e.AgentSignedOut) -> None:
+        agent = self._signed_in_agent(event.agent_id)
+        agent.leaving = True
+        self._step_back(agent, Rule.AGENT_SIGNED_OUT)
+
+    def _agent_refreshed(self, event: e.AgentRefreshed) -> None:
+        self._renew_lease(self._signed_in_agent(event.agent_id))
+
+    def _step_back(self, agent: AgentRecord, rule: Rule) -> None:
+        """Let the agent go into the pause or sign out that was asked for; a conversation is finished first."""
+        if agent.status in (AgentStatus.ACCEPTED, AgentStatus.IN_CALL):
+            self._review_holds(agent)
+        elif agent.status is AgentStatus.WRAP_UP:
+            self._end_wrap_up(agent)
+        elif agent.status is AgentStatus.OFFERED:
+            assert agent.call is not None, "an agent who is offered a call has one"
+            assert agent.call.offer is not None, "an offered call has an offer"
+            offer = agent.call.offer
+            self._withdraw(offer, rule)
+            self._free(agent)
+            self._route(offer.call)
+        else:
+            self._free(agent)
+
+    def _start_wrap_up(self, agent: AgentRecord) -> None:
+        wrap_up_ms = agent.team.team.wrap_up_s * 1000
+        if wrap_up_ms == 0:
+            self._end_wrap_up(agent)
+            return
+        self._roster.set_status(agent, AgentStatus.WRAP_UP, self._now)
+        self._deadlines.end_status(agent, self._now + wrap_up_ms)
+
+    def _end_wrap_up(self, agent: AgentRecord) -> None:
+        """The call is handled for good; idle time starts to count."""
+        handled_ms = self._now - agent.busy_since_ms
+        agent.busy_ms += handled_ms
+        agent.handling.add(handled_ms)
+        agent.team.handling.add(handled_ms)
+        agent.idle_since_ms = self._now
+        self._free(agent)
+        if agent.status is AgentStatus.IDLE:
+            self._take(agent)
+
+    def _free(self, agent: AgentRecord, *, pause_reason: str | None = None) -> None:
+        """The agent has no call any more: idle, or what was asked for meanwhile. Somebody must then let it `_take`."""
+        agent.call = None
+        agent.stamp = 0
+        agent.timer = 0
+        if agent.leaving:
+            agent.leaving = False
+            agent.next_reason = None
+            agent.lease_timer = 0
+            self._roster.stand_up(agent)
+            self._roster.set_status(agent, AgentStatus.SIGNED_OUT, self._now)
+            if agent.removed:
+                self._roster.forget(agent)
+        elif agent.next_reason is not None or pause_reason is not None:
+            reason, agent.next_reason = agent.next_reason or pause_reason, None
+            self._roster.set_status(agent, AgentStatus.NOT_READY, self._now, reason)
+        else:
+            self._roster.set_status(agent, AgentStatus.IDLE, self._now)
+            return
+        self._review_holds(agent)
+
+    def _take(self, agent: AgentRecord) -> None:
+        """Give an idle agent the first waiting call that reaches it now, else let it rest."""
+        found = self._waiting.first_for(agent)
+        if found is None:
+            self._roster.rest(agent, self._now)
+            return
+        call, rule = found
+        self._waiting.leave(call)
+        self._offer(call, agent, rule)
+
+    def _status_over(self, agent: AgentRecord) -> None:
+        """The deadline of an agent's status has come."""
+        offer = agent.call.offer if agent.call is not None else None
+        assert offer is not None, f"agent {agent.agent_id} had a deadline while {agent.status}"
+        match agent.status:
+            case AgentStatus.OFFERED:
+                self._offer_expired(offer)
+            case AgentStatus.ACCEPTED:
+                self._not_connected(offer.call, Rule.CONNECT_TIMEOUT)
+            case AgentStatus.IN_CALL:
+                self._out.append(orders.end_call(offer, Rule.TALK_LEASE_EXPIRED, self._now))
+                self._hang_up(offer.call)
+            case AgentStatus.WRAP_UP:
+                self._out.append(orders.release_agent(agent))
+                self._end_wrap_up(agent)
+
+    def _renew_lease(self, agent: AgentRecord) -> None:
+        agent.lease_until_ms = self._now + agent.team.team.presence_lease_s * 1000
+
+    def _lease_over(self, agent: AgentRecord) -> None:
+        """Nothing was heard of the agent for a whole lease, unless the lease was renewed meanwhile."""
+        if agent.lease_until_ms > self._now:
+            self._deadlines.end_lease(agent, agent.lease_until_ms)
+        elif agent.status in (AgentStatus.ACCEPTED, AgentStatus.IN_CALL, AgentStatus.WRAP_UP):
+            self._deadlines.end_lease(agent, self._now + _LEASE_AGAIN_MS)
+        else:
+            agent.leaving = True
+            self._out.append(orders.sign_out_agent(agent, Rule.PRESENCE_LEASE_EXPIRED))
+            self._step_back(agent, Rule.PRESENCE_LEASE_EXPIRED)
+
+    # --- The organisation, and the router itself ---
+
+    def _replan(self, calls: list[CallRecord]) -> None:
+        """Give waiting calls new plans; they keep their ranks and are routed in that order."""
+        for call in calls:
+            self._waiting.leave(call)
+        for call in sorted(calls, key=_rank):
+            call.plan = self._roster.plan_for(call.portfolio, call.asked, self._now)
+            self._route_if_servable(call, announce=False)
+
+    def _organisation_changed(self, event: e.OrganisationChanged) -> None:
+        try:
+            organisation = Organisation(event.description)
+        except OrganisationError as error:
+            raise EventRejected(Rejection.ORGANISATION_INVALID, str(error)) from error
+        homeless = [call for call in self._calls.values() if call.status is CallStatus.WAITING]
+        for call in homeless:
+            self._waiting.leave(call)
+        self._organisation = organisation
+        for agent in self._roster.adopt(organisation):
+            homeless.extend(self._part_with(agent))
+        for agent in self._roster.agents.values():
+            if agent.status is AgentStatus.IDLE:
+                self._roster.rest(agent, self._now)
+        for call in self._calls.values():
+            self._follow(call, organisation)
+        for call in sorted(homeless, key=_rank):
+            self._route_if_servable(call, announce=False)
+
+    def _part_with(self, agent: AgentRecord) -> list[CallRecord]:
+        """Let go of an agent who is not in the new version; returns the call taken back from it, if any."""
+        agent.leaving = True
+        if agent.status in (AgentStatus.ACCEPTED, AgentStatus.IN_CALL, AgentStatus.WRAP_UP):
+            # The conversation goes on in peace; the agent signs out after it.
+            return []
+        if agent.status is AgentStatus.SIGNED_OUT:
+            self._roster.forget(agent)
+            return []
+        taken_back = [agent.call] if agent.call is not None else []
+        for call in taken_back:
+            assert call.offer is not None, "an offered call has an offer"
+            self._withdraw(call.offer, Rule.REORGANISED)
+        self._out.append(orders.sign_out_agent(agent, Rule.REMOVED))
+        self._free(agent)
+        return taken_back
+
+    def _follow(self, call: CallRecord, organisation: Organisation) -> None:
+        """Look up a live call's client, portfolio, owner and plan in the new version."""
+        call.client = organisation.find_client(call.client_id, None)
+        if call.portfolio.portfolio.portfolio_id not in organisation.portfolios:
+            portfolio, call.found_by = organisation.find_portfolio(call.client, None, None)
+            call.portfolio = self._roster.portfolios[portfolio.portfolio_id]
+        self._find_owner(call)
+        # The rank holds, whatever the new version says of head starts: nobody loses a place by a reload.
+        call.plan = self._roster.plan_for(call.portfolio, call.asked, self._now)
+
+    def _router_resumed(self, event: e.RouterResumed) -> None:  # noqa: ARG002 - handlers are called alike
+        """Give everyone whom the router's absence may have kept from answering a full deadline again."""
+        now = self._now
+        for agent in self._roster.agents.values():
+            if agent.status is AgentStatus.SIGNED_OUT:
+                continue
+            self._renew_lease(agent)
+            team, offer = agent.team.team, agent.call.offer if agent.call is not None else None
+            if offer is None:
+                continue
+            if agent.status is AgentStatus.OFFERED:
+                offer = offer.call.offer = offer._replace(expires_ms=now + team.offer_timeout_s * 1000)
+                self._deadlines.end_status(agent, offer.expires_ms)
+                self._out.append(orders.offer_call(offer, now))
+            elif agent.status is AgentStatus.ACCEPTED:
+                self._deadlines.end_status(agent, now + team.connect_timeout_s * 1000)
+                self._out.append(orders.connect_call(offer, now))
+            elif agent.status is AgentStatus.IN_CALL:
+                self._deadlines.end_status(agent, now + team.talk_lease_s * 1000)
+
+    def _note(self, call: CallRecord, what: str, agent: AgentRecord | None = None) -> None:
+        call.steps.append(Step(self._now, what, agent.agent_id if agent is not None else None, None))
+
+
+def _rank(call: CallRecord) -> tuple[int, CallId]:
+    """Sort key: the smallest is answered first."""
+    return call.rank_ms, call.call_id
+
+
+def _answers(event: e.OfferAccepted | e.OfferDeclined | e.OfferMissed, offer: Offer | None) -> bool:
+    return offer is not None and offer.offer_id == event.offer_id and offer.agent.agent_id == event.agent_id

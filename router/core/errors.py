@@ -1,0 +1,71 @@
+"""What the router raises on purpose, from the core outwards."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+__all__ = ["EventRejected", "OrganisationError", "Problem", "Rejection", "RouterError"]
+
+
+class RouterError(Exception):
+    """Base of every error that the router raises on purpose."""
+
+
+class Rejection(StrEnum):
+    """Why an input was refused. A closed set, so that it can label a metric."""
+
+    UNREADABLE = "unreadable"
+    """The payload is not a msgpack map, or a field is missing, mistyped or out of range."""
+    TOO_LARGE = "too_large"
+    WRONG_TOPIC = "wrong_topic"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    DUPLICATE_CALL = "duplicate_call"
+    UNKNOWN_CALL = "unknown_call"
+    UNKNOWN_AGENT = "unknown_agent"
+    UNKNOWN_PORTFOLIO = "unknown_portfolio"
+    UNKNOWN_SKILL = "unknown_skill"
+    UNKNOWN_SITE = "unknown_site"
+    CALL_OVER = "call_over"
+    WRONG_CALL_STATE = "wrong_call_state"
+    WRONG_AGENT_STATE = "wrong_agent_state"
+    OFFER_OVER = "offer_over"
+    """The offer was withdrawn, expired or answered before: the clear reply to the loser of a race."""
+    UNKNOWN_OFFER = "unknown_offer"
+    SITE_FULL = "site_full"
+    SEAT_TAKEN = "seat_taken"
+    QUEUE_FULL = "queue_full"
+    ORGANISATION_INVALID = "organisation_invalid"
+
+
+class EventRejected(RouterError):
+    """An event that cannot apply to the present state. Nothing has changed.
+
+    Expected in operation: brokers redeliver, and people hang up while a phone rings. The service counts
+    these by ``reason``, answers the sender with ``detail``, and carries on.
+    """
+
+    def __init__(self, reason: Rejection, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Problem(NamedTuple):
+    """One mistake in an organisation: where it stands and what is wrong with it."""
+
+    where: str
+    """File and row, such as ``agents.csv, row 12``."""
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}, {self.field}: {self.message}" if self.field else f"{self.where}: {self.message}"
+
+
+class OrganisationError(RouterError):
+    """An organisation that cannot be used, with every problem found in it."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        plural = "problem" if len(problems) == 1 else "problems"
+        super().__init__(f"{len(problems)} {plural} in the organisation: " + "; ".join(map(str, problems[:3])))
+        self.problems = tuple(problems)

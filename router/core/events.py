@@ -1,0 +1,160 @@
+"""What happened: the inputs of the engine, in the past tense.
+
+Events name facts that a platform, an agent's desktop or operations reported. The engine alone decides what follows
+from them. Every event is frozen and carries its type as ``type`` on the wire (`router.wire`).
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from router.core.model import (
+    AgentId,
+    CallId,
+    ClientId,
+    Country,
+    Id,
+    Language,
+    OfferId,
+    OrganisationDescription,
+    PortfolioId,
+    SiteId,
+    SkillNeed,
+)
+
+__all__ = [
+    "AgentEvent", "AgentNotReady", "AgentReady", "AgentRefreshed", "AgentSignedIn", "AgentSignedOut", "CallAbandoned",
+    "CallArrived", "CallConnected", "CallEnded", "CallEvent", "CallRefreshed", "CallTransferred", "CallbackRequested",
+    "ConnectFailed", "Event", "OfferAccepted", "OfferDeclined", "OfferMissed", "OrganisationChanged", "RouterResumed",
+    "snake_case",
+]  # fmt: skip
+
+
+def snake_case(name: str) -> str:
+    """``CallArrived`` -> ``call_arrived``: the tag of a type on the wire and in metrics."""
+    return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+class Event(Struct, frozen=True, kw_only=True, tag_field="type", tag=snake_case):
+    """Something that happened."""
+
+
+class CallEvent(Event, frozen=True, kw_only=True):
+    """Something that happened to a call."""
+
+    call_id: Annotated[CallId, Id]
+
+
+class AgentEvent(Event, frozen=True, kw_only=True):
+    """Something that an agent, or the agent's desktop, did."""
+
+    agent_id: Annotated[AgentId, Id]
+
+
+class CallArrived(CallEvent, frozen=True, kw_only=True):
+    """A caller asks for an agent. The client is found by ``client_id``, else by ``caller``.
+
+    A call whose client or portfolio is not known goes to the portfolio of its segment, else to the default
+    portfolio: nobody is turned away for being unknown.
+    """
+
+    client_id: Annotated[ClientId, Id] | None = None
+    caller: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    """Pseudonym of the caller's number; None: withheld. The number itself never enters the engine."""
+    portfolio_id: Annotated[PortfolioId, Id] | None = None
+    segment: Annotated[str, Id] | None = None
+    skills: Annotated[tuple[SkillNeed, ...], Meta(max_length=16)] = ()
+    """Needed on top of what the portfolio needs."""
+    language: Language | None = None
+    countries: Annotated[tuple[Country, ...], Meta(max_length=64)] = ()
+    """Where the agent may sit; empty: anywhere the portfolio allows."""
+    head_start_s: Annotated[int, Meta(ge=-86_400, le=86_400)] = 0
+
+
+class CallAbandoned(CallEvent, frozen=True, kw_only=True):
+    """The caller hung up."""
+
+
+class CallConnected(CallEvent, frozen=True, kw_only=True):
+    """Caller and agent hear each other."""
+
+
+class CallEnded(CallEvent, frozen=True, kw_only=True):
+    """The call is over. Also cancels a call-back that still waits."""
+
+
+class CallRefreshed(CallEvent, frozen=True, kw_only=True):
+    """The call goes on: renews its talk lease."""
+
+
+class CallTransferred(CallEvent, frozen=True, kw_only=True):
+    """The agent passes the caller on. The call keeps its first arrival and never returns to this agent."""
+
+    portfolio_id: Annotated[PortfolioId, Id] | None = None
+    """None: the portfolio it has."""
+    skills: Annotated[tuple[SkillNeed, ...], Meta(max_length=16)] | None = None
+    """None: the skills it needed before."""
+    language: Language | None = None
+
+
+class CallbackRequested(CallEvent, frozen=True, kw_only=True):
+    """The caller would rather be called back: the call keeps its place and the line is free."""
+
+
+class ConnectFailed(CallEvent, frozen=True, kw_only=True):
+    """The accepted call could not be put through; it returns to its place."""
+
+
+class AgentSignedIn(AgentEvent, frozen=True, kw_only=True):
+    """An agent took a seat. Not ready until the agent says so."""
+
+    site_id: Annotated[SiteId, Id] | None = None
+    """None: the agent's own site."""
+    seat: Annotated[str, Id] | None = None
+    country: Country | None = None
+    """Set when the agent works from home: the country in which the agent sits. Takes no seat of the site."""
+
+
+class AgentReady(AgentEvent, frozen=True, kw_only=True):
+    """The agent can take a call; ends a break or the wrap-up."""
+
+
+class AgentNotReady(AgentEvent, frozen=True, kw_only=True):
+    """The agent cannot take calls, at once or when the present call is done."""
+
+    reason: Annotated[str, Id] = "break"
+
+
+class AgentSignedOut(AgentEvent, frozen=True, kw_only=True):
+    """The agent left, at once or when the present call is done."""
+
+
+class AgentRefreshed(AgentEvent, frozen=True, kw_only=True):
+    """The agent is still there: renews the presence lease."""
+
+
+class _OfferAnswered(AgentEvent, frozen=True, kw_only=True):
+    call_id: Annotated[CallId, Id]
+    offer_id: Annotated[OfferId, Id]
+
+
+class OfferAccepted(_OfferAnswered, frozen=True, kw_only=True):
+    """The agent takes the call. Saying so twice does no harm."""
+
+
+class OfferDeclined(_OfferAnswered, frozen=True, kw_only=True):
+    """The agent refuses the call."""
+
+
+class OfferMissed(_OfferAnswered, frozen=True, kw_only=True):
+    """The agent's phone rang out."""
+
+
+class OrganisationChanged(Event, frozen=True, kw_only=True):
+    """A new version of the organisation takes effect. Waiting calls keep their rank and follow it."""
+
+    description: OrganisationDescription
+
+
+class RouterResumed(Event, frozen=True, kw_only=True):
+    """The router is back after a stop: live offers and leases start afresh, so nobody pays for its absence."""

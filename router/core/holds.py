@@ -1,0 +1,30 @@
+"""How long a call waits for its owner alone.
+
+``prefer``: at most ``owner_wait_s`` from arrival, and only if the owner is expected to be free by then: the expected
+rest of the present call (`handling`), and a whole handling time for each call already held for the same owner. An owner
+in a pause or signed out is not waited for. ``strict``: for as long as the owner is on shift.
+
+The hold is a part of the one wait: rings open by arrival time, whether or not the call was held meanwhile.
+"""
+
+from router.core.matching import expected_free_ms, handling_ms, is_on_shift
+from router.core.model import OwnerMode
+from router.core.state import NEVER_MS, AgentRecord, CallRecord
+
+__all__ = ["hold_until_ms"]
+
+
+def hold_until_ms(call: CallRecord, owner: AgentRecord, now_ms: int) -> int | None:
+    """Until when the call waits for its owner alone; None: it widens at once."""
+    portfolio = call.portfolio.portfolio
+    if portfolio.owner_mode is OwnerMode.STRICT:
+        # Waiting for somebody who has gone home would be a wait for nobody.
+        return NEVER_MS if is_on_shift(owner) else None
+    until_ms = call.arrived_ms + portfolio.owner_wait_s * 1000
+    if until_ms <= now_ms:
+        return None
+    free_ms = expected_free_ms(owner, now_ms)
+    if free_ms is None:
+        return None
+    ahead = len(owner.held) - (call.call_id in owner.held)
+    return until_ms if free_ms + ahead * handling_ms(owner) <= until_ms else None

@@ -1,0 +1,76 @@
+"""Who may take a call, who is asked first, and when somebody may be expected to be free: pure functions."""
+
+from router.core.handling import blended_handling_ms, expected_remaining_ms
+from router.core.model import AgentStatus, Strategy
+from router.core.plans import opens_ms
+from router.core.state import AgentRecord, CallRecord, Ring
+
+__all__ = [
+    "choose_agent", "expected_free_ms", "expected_wait_ms", "handling_ms", "is_on_shift", "personal_opens_ms",
+]  # fmt: skip
+
+
+def choose_agent(ring: Ring, call: CallRecord) -> AgentRecord | None:
+    """The idle agent of the ring who is asked first: the strategy's score, then longest idle, then agent id."""
+    best: tuple[int, int, int, str] | None = None
+    chosen: AgentRecord | None = None
+    by_occupancy = call.plan.strategy is Strategy.LEAST_OCCUPIED
+    for group, score, _ in ring.members:
+        if best is not None and score > best[0]:
+            break
+        queue = group.idle
+        if by_occupancy:
+            assert group.idle_by_occupancy is not None, "a plan by occupancy was made without its queues"
+            queue = group.idle_by_occupancy
+        entry = queue.head()
+        if entry is not None and call.is_blocked(entry[4]):
+            entry = queue.first(lambda agent: not call.is_blocked(agent))
+        if entry is None:
+            continue
+        key = (score, entry[0], entry[1], entry[2])
+        if best is None or key < best:
+            best, chosen = key, entry[4]
+    return chosen
+
+
+def personal_opens_ms(call: CallRecord, person: AgentRecord) -> int | None:
+    """The wait after which the call's owner or backup may take it; None: never, or not while a cooldown lasts."""
+    if person.removed or call.is_blocked(person):
+        return None
+    return opens_ms(call.plan.requirement, person.group)
+
+
+def is_on_shift(agent: AgentRecord) -> bool:
+    return agent.status is not AgentStatus.SIGNED_OUT and not agent.leaving
+
+
+def handling_ms(agent: AgentRecord) -> int:
+    """The agent's expected handling time, talk and wrap-up."""
+    team = agent.team
+    return blended_handling_ms(agent.handling, team.handling, default_ms=team.team.handling_s * 1000)
+
+
+def expected_free_ms(agent: AgentRecord, now_ms: int) -> int | None:
+    """When the agent may be expected to be free; None: not to be foreseen (in a pause, leaving, signed out)."""
+    if not is_on_shift(agent) or agent.next_reason is not None:
+        return None
+    match agent.status:
+        case AgentStatus.IDLE:
+            return now_ms
+        case AgentStatus.OFFERED | AgentStatus.ACCEPTED:
+            return now_ms + handling_ms(agent)
+        case AgentStatus.IN_CALL:
+            return now_ms + expected_remaining_ms(handling_ms(agent), now_ms - agent.busy_since_ms)
+        case AgentStatus.WRAP_UP:
+            return agent.deadline_ms
+        case _:
+            return None
+
+
+def expected_wait_ms(position: int, staffed: int, handling: int) -> int | None:
+    """A rough wait for a caller in the queue: position x mean handling time / agents at work; None without agents.
+
+    With ``staffed`` agents at work and each call taking ``handling`` on average, one call leaves the queue every
+    ``handling / staffed``. It ignores abandonment and what else these agents serve, which err in opposite directions.
+    """
+    return position * handling // staffed if staffed else None

@@ -1,0 +1,299 @@
+"""The nouns: what an organisation is made of, and the states of calls and agents.
+
+Everything here is frozen. What changes while the router runs lives in `state.py` and has one owner, the
+engine. The rows of an organisation carry ``where``, the file and row they were read from, so that a problem
+found later can still be shown where it can be mended.
+"""
+
+from datetime import date, time
+from enum import StrEnum
+from typing import Annotated, NewType
+
+from msgspec import Meta, Struct
+
+__all__ = [
+    "LEVEL_MAX",
+    "Agent",
+    "AgentId",
+    "AgentStatus",
+    "CallId",
+    "CallStatus",
+    "Client",
+    "ClientId",
+    "Fallback",
+    "FallbackKind",
+    "Hours",
+    "Id",
+    "Link",
+    "OfferId",
+    "OrganisationDescription",
+    "Outcome",
+    "OwnerMode",
+    "Ownership",
+    "Portfolio",
+    "PortfolioId",
+    "Relaxation",
+    "Segment",
+    "Site",
+    "SiteId",
+    "Skill",
+    "SkillNeed",
+    "Strategy",
+    "Supplier",
+    "SupplierId",
+    "Team",
+    "TeamId",
+    "Weekday",
+]  # fmt: skip
+
+CallId = NewType("CallId", str)
+ClientId = NewType("ClientId", str)
+AgentId = NewType("AgentId", str)
+TeamId = NewType("TeamId", str)
+PortfolioId = NewType("PortfolioId", str)
+SiteId = NewType("SiteId", str)
+SupplierId = NewType("SupplierId", str)
+OfferId = NewType("OfferId", str)
+Skill = NewType("Skill", str)
+
+# Ids become levels of MQTT topics and keys of indexes, so neither `/`, `+`, `#` nor white space is allowed, and
+# 64 characters hold a UUID with room to spare. `\Z`, because `$` would let a trailing newline pass.
+Id = Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:@-]+\Z")
+Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z", description="ISO 3166-1 alpha-2 code")]
+Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}\Z", description="ISO 639 code")]
+
+LEVEL_MAX = 10
+"""Skill levels run from 1 to this, larger is better."""
+Level = Annotated[int, Meta(ge=1, le=LEVEL_MAX)]
+# A week in seconds: longer waits in a configuration are slips of the keyboard.
+Seconds = Annotated[int, Meta(ge=0, le=604_800)]
+
+
+class CallStatus(StrEnum):
+    WAITING = "waiting"
+    OFFERED = "offered"
+    ACCEPTED = "accepted"
+    CONNECTED = "connected"
+    ENDED = "ended"
+
+
+class AgentStatus(StrEnum):
+    SIGNED_OUT = "signed_out"
+    NOT_READY = "not_ready"
+    IDLE = "idle"
+    OFFERED = "offered"
+    ACCEPTED = "accepted"
+    IN_CALL = "in_call"
+    WRAP_UP = "wrap_up"
+
+
+class Outcome(StrEnum):
+    """How a call ended. Every call ends in exactly one of these."""
+
+    CONNECTED = "connected"
+    CALLED_BACK = "called_back"
+    ABANDONED = "abandoned"
+    FALLBACK = "fallback"
+    CALLBACK_CANCELLED = "callback_cancelled"
+
+
+class Strategy(StrEnum):
+    """Who is asked first among idle agents of one ring. Ties: longest idle, then agent id."""
+
+    LONGEST_IDLE = "longest_idle"
+    LEAST_OCCUPIED = "least_occupied"
+    MOST_SKILLED = "most_skilled"
+    LEAST_FLEXIBLE = "least_flexible"
+
+
+class OwnerMode(StrEnum):
+    PREFER = "prefer"
+    STRICT = "strict"
+
+
+class FallbackKind(StrEnum):
+    PORTFOLIO = "portfolio"
+    NUMBER = "number"
+    CALLBACK = "callback"
+    MESSAGE = "message"
+
+
+class Weekday(StrEnum):
+    MON = "mon"
+    TUE = "tue"
+    WED = "wed"
+    THU = "thu"
+    FRI = "fri"
+    SAT = "sat"
+    SUN = "sun"
+
+
+class Relaxation(Struct, frozen=True, forbid_unknown_fields=True):
+    """After ``after_s`` of waiting, ``level`` is enough. Level 0 waives the skill."""
+
+    after_s: Seconds
+    level: Annotated[int, Meta(ge=0, le=LEVEL_MAX)]
+
+
+class SkillNeed(Struct, frozen=True):
+    """A skill that the agent must have, at least at ``level``, relaxed over time where stated."""
+
+    skill: Annotated[Skill, Id]
+    level: Level = 1
+    relax: Annotated[tuple[Relaxation, ...], Meta(max_length=8)] = ()
+
+
+class Site(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A place where agents sit."""
+
+    site_id: Annotated[SiteId, Id]
+    country: Country
+    time_zone: str = "Europe/Rome"
+    seats: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    """How many may be signed in at once; None: as many as come."""
+    where: str = ""
+
+
+class Supplier(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who employs the agents: the operator itself, or an outsourcer."""
+
+    supplier_id: Annotated[SupplierId, Id]
+    name: str = ""
+    in_house: bool = True
+    where: str = ""
+
+
+class Link(Struct, frozen=True, forbid_unknown_fields=True):
+    """An edge of the organisation to a team, open once a call has waited ``after_s``."""
+
+    team_id: Annotated[TeamId, Id]
+    after_s: Seconds = 0
+
+
+class Team(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A working group of agents, and how calls are offered to them."""
+
+    team_id: Annotated[TeamId, Id]
+    site_id: Annotated[SiteId, Id]
+    supplier_id: Annotated[SupplierId, Id]
+    strategy: Strategy = Strategy.LONGEST_IDLE
+    own_first: bool = False
+    """A freed agent takes calls of own clients, then of portfolios owned by the team, before rank decides."""
+    backups: tuple[Link, ...] = ()
+    # 20 s is four to five rings of a phone.
+    offer_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 20
+    connect_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 30
+    cooldown_s: Seconds = 30
+    """After a decline or a miss, this agent is not offered this call again for so long."""
+    misses_max: Annotated[int, Meta(ge=1, le=100)] = 3
+    """So many offers missed in a row pause the agent."""
+    wrap_up_s: Annotated[int, Meta(ge=0, le=3_600)] = 30
+    handling_s: Annotated[int, Meta(ge=1, le=14_400)] = 300
+    """Mean handling time assumed until calls have been measured."""
+    talk_lease_s: Annotated[int, Meta(ge=60, le=86_400)] = 7_200
+    """A connected call of which nothing is heard for so long is taken to have ended."""
+    # Longer than any shift: platforms that send no sign of life in between lose nobody at work.
+    presence_lease_s: Annotated[int, Meta(ge=10, le=86_400)] = 43_200
+    """A signed-in agent of whom nothing is heard for so long is signed out."""
+    where: str = ""
+
+
+class Fallback(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a call goes that cannot be served in time. ``target``: a portfolio id, a number, or the text's name."""
+
+    kind: FallbackKind
+    target: str = ""
+
+
+class Hours(Struct, frozen=True, forbid_unknown_fields=True):
+    """Opening hours on some weekdays, local time, closing time excluded. ``closes`` 00:00 means midnight."""
+
+    days: tuple[Weekday, ...]
+    opens: time
+    closes: time
+
+
+class Portfolio(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A book of clients and who answers for it: the first team is the owner team."""
+
+    portfolio_id: Annotated[PortfolioId, Id]
+    teams: tuple[Link, ...]
+    skills: tuple[SkillNeed, ...] = ()
+    language: Language | None = None
+    countries: tuple[Country, ...] = ()
+    head_start_s: Annotated[int, Meta(ge=-86_400, le=86_400)] = 0
+    owner_mode: OwnerMode = OwnerMode.PREFER
+    owner_wait_s: Seconds = 0
+    max_wait_s: Seconds | None = 900
+    """After so long in the queue the call goes to ``fallback``; None: it waits as long as the caller does."""
+    fallback: Fallback = Fallback(FallbackKind.MESSAGE)
+    callback_max_wait_s: Seconds = 172_800
+    """A call-back that could not be made for so long (two days) goes to a message."""
+    hours: tuple[Hours, ...] = ()
+    """Empty: always open."""
+    closed_on: tuple[date, ...] = ()
+    time_zone: str = "Europe/Rome"
+    where: str = ""
+
+
+class Segment(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which portfolio takes the unknown callers of a market segment."""
+
+    segment: Annotated[str, Id]
+    portfolio_id: Annotated[PortfolioId, Id]
+    where: str = ""
+
+
+class Agent(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A person who answers calls."""
+
+    agent_id: Annotated[AgentId, Id]
+    team_id: Annotated[TeamId, Id]
+    skills: dict[Annotated[Skill, Id], Level] = {}
+    languages: tuple[Language, ...] = ()
+    site_id: Annotated[SiteId, Id] | None = None
+    """None: the team's site."""
+    supplier_id: Annotated[SupplierId, Id] | None = None
+    """None: the team's supplier."""
+    after_s: Seconds = 0
+    """The edge from the team to this agent: a reserve is asked only after so long."""
+    where: str = ""
+
+
+class Ownership(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who answers for a client from ``valid_from`` (included) to ``valid_until`` (excluded), by UTC day."""
+
+    owner: Annotated[AgentId, Id] | None = None
+    backups: Annotated[tuple[Annotated[AgentId, Id], ...], Meta(max_length=8)] = ()
+    valid_from: date | None = None
+    valid_until: date | None = None
+
+
+class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """A person or firm, the portfolio it belongs to, and the agents who answer for it."""
+
+    client_id: Annotated[ClientId, Id]
+    portfolio_id: Annotated[PortfolioId, Id] | None = None
+    """None: the client has no portfolio yet; its calls go to the default portfolio."""
+    ownerships: tuple[Ownership, ...] = ()
+    callers: tuple[str, ...] = ()
+    """Pseudonyms of the client's numbers, as `router.pseudonym` makes them; never the numbers themselves."""
+    exclusions: tuple[Annotated[AgentId, Id], ...] = ()
+    """These agents are never offered this client's calls."""
+    where: str = ""
+
+
+class OrganisationDescription(Struct, frozen=True, kw_only=True):
+    """An organisation as it was written down: checked and compiled by `organisation.Organisation`."""
+
+    sites: tuple[Site, ...] = ()
+    suppliers: tuple[Supplier, ...] = ()
+    skills: tuple[Skill, ...] = ()
+    """Every skill there is. A skill that is needed or held but not declared is a problem."""
+    teams: tuple[Team, ...] = ()
+    portfolios: tuple[Portfolio, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    agents: tuple[Agent, ...] = ()
+    clients: tuple[Client, ...] = ()
+    default_portfolio: PortfolioId = PortfolioId("")
+    where: str = ""

@@ -1,0 +1,211 @@
+"""The people and places of the organisation as they stand: agents, their groups, teams, sites and portfolios.
+
+The roster follows the organisation through its versions: what an id holds (a state, a seat, a tally) stays with the id.
+"""
+
+from router.core.errors import EventRejected, Rejection
+from router.core.model import Agent, AgentId, AgentStatus, PortfolioId, SiteId, Strategy, TeamId
+from router.core.organisation import Organisation
+from router.core.plans import make_plan, merge_needs
+from router.core.queues import Queue
+from router.core.state import (
+    AgentRecord,
+    Group,
+    GroupKey,
+    Plan,
+    PortfolioRecord,
+    Requirement,
+    SiteRecord,
+    TeamRecord,
+)
+
+__all__ = ["Roster"]
+
+
+class Roster:
+    """Records of everything that an organisation names, and the plans made from it."""
+
+    def __init__(self, organisation: Organisation, *, plans_max: int) -> None:
+        self.agents: dict[AgentId, AgentRecord] = {}
+        self.teams: dict[TeamId, TeamRecord] = {}
+        self.sites: dict[SiteId, SiteRecord] = {}
+        self.portfolios: dict[PortfolioId, PortfolioRecord] = {}
+        """Those of earlier versions too: their tallies still count."""
+        self._groups: dict[GroupKey, Group] = {}
+        self._groups_by_team: dict[TeamId, list[Group]] = {}
+        self._plans: dict[tuple[PortfolioId, Requirement], Plan] = {}
+        self._plans_max = plans_max
+        self._last_stamp = 0
+        self.adopt(organisation)
+
+    # --- Versions of the organisation ---
+
+    def adopt(self, organisation: Organisation) -> list[AgentRecord]:
+        """Follow a version of the organisation; returns the agents who are no longer in it."""
+        self.organisation = organisation
+        self._plans.clear()
+        self._groups.clear()
+        self._groups_by_team.clear()
+        old_teams, self.teams = self.teams, {}
+        for team_id, team in organisation.teams.items():
+            record = self.teams[team_id] = old_teams.get(team_id) or TeamRecord(team)
+            record.team = team
+            record.agents = dict.fromkeys(AgentStatus, 0)
+        old_sites, self.sites = self.sites, {}
+        for site_id, site in organisation.sites.items():
+            self.sites[site_id] = old_sites.get(site_id) or SiteRecord(site)
+            self.sites[site_id].site = site
+        for portfolio_id, portfolio in organisation.portfolios.items():
+            if portfolio_id in self.portfolios:
+                self.portfolios[portfolio_id].follow(portfolio)
+            else:
+                self.portfolios[portfolio_id] = PortfolioRecord(portfolio)
+        for agent in organisation.agents.values():
+            self._adopt_agent(agent)
+        gone = [record for agent_id, record in self.agents.items() if agent_id not in organisation.agents]
+        for left in gone:
+            left.removed = True
+            left.team.agents[left.status] += 1
+        return gone
+
+    def _adopt_agent(self, agent: Agent) -> None:
+        team = self.teams[agent.team_id]
+        site_id = agent.site_id or team.team.site_id
+        record = self.agents.get(agent.agent_id)
+        if record is None:
+            group = self._group(agent, team, site_id, self.sites[site_id].site.country)
+            record = self.agents[agent.agent_id] = AgentRecord(agent, team, group)
+        else:
+            if record.site is not None and record.site.site.site_id in self.sites:
+                site_id = record.site.site.site_id
+            country = record.country or self.sites[site_id].site.country
+            record.agent, record.team, record.removed = agent, team, False
+            record.group = self._group(agent, team, site_id, country)
+            record.group.staffed += _is_staffed(record.status)
+        team.agents[record.status] += 1
+
+    def forget(self, agent: AgentRecord) -> None:
+        """Let go of a signed-out agent who is no longer in the organisation."""
+        agent.team.agents[AgentStatus.SIGNED_OUT] -= 1
+        del self.agents[agent.agent_id]
+
+    # --- Plans and groups ---
+
+    def plan_for(self, record: PortfolioRecord, asked: Requirement, now_ms: int) -> Plan:
+        """The plan of a kind of call, made at the first call of the kind."""
+        portfolio = record.portfolio
+        key = (portfolio.portfolio_id, asked)
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= self._plans_max:
+                self._plans.clear()
+            strategy = self.teams[record.owner_team_id].team.strategy
+            routes = self.organisation.routes[portfolio.portfolio_id]
+            plan = make_plan(portfolio, merge_needs(portfolio, asked), routes, self._groups_by_team, strategy)
+            if strategy is Strategy.LEAST_OCCUPIED:
+                for group in plan.ring_of:
+                    self._order_by_occupancy(group, now_ms)
+            self._plans[key] = plan
+        return plan
+
+    def _group(self, agent: Agent, team: TeamRecord, site_id: SiteId, country: str) -> Group:
+        key = GroupKey(
+            team_id=agent.team_id,
+            site_id=site_id,
+            supplier_id=agent.supplier_id or team.team.supplier_id,
+            country=country,
+            after_ms=agent.after_s * 1000,
+            skills=tuple(sorted(agent.skills.items())),
+            languages=tuple(sorted(agent.languages)),
+        )
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = Group(key, team)
+            self._groups_by_team.setdefault(agent.team_id, []).append(group)
+        return group
+
+    def _order_by_occupancy(self, group: Group, now_ms: int) -> None:
+        if group.idle_by_occupancy is not None:
+            return
+        group.idle_by_occupancy = Queue()
+        for agent in self.agents.values():
+            if agent.group is group and agent.is_free:
+                agent.occupancy_ppm = _occupancy_ppm(agent, now_ms)
+                group.idle_by_occupancy.push(agent.occupancy_ppm, agent.idle_since_ms, agent.agent_id, agent)
+
+    # --- Agents ---
+
+    def agent(self, agent_id: AgentId) -> AgentRecord:
+        agent = self.agents.get(agent_id)
+        if agent is None:
+            raise EventRejected(Rejection.UNKNOWN_AGENT, f"there is no agent {agent_id} in the organisation")
+        return agent
+
+    def sit_down(
+        self, agent: AgentRecord, *, site_id: SiteId | None, seat: str | None, home_country: str | None
+    ) -> bool:
+        """Give the agent a seat of the site, or a place at home.
+
+        Returns:
+            Whether nobody alike had sat there before, so that plans made earlier do not know the group.
+
+        Raises:
+            EventRejected: The site is unknown or full, or the seat is taken. Nothing has changed.
+        """
+        site_id = site_id or agent.agent.site_id or agent.team.team.site_id
+        site = self.sites.get(site_id)
+        if site is None:
+            raise EventRejected(Rejection.UNKNOWN_SITE, f"there is no site {site_id!r}")
+        if home_country is None:
+            if site.site.seats is not None and site.taken >= site.site.seats:
+                raise EventRejected(Rejection.SITE_FULL, f"all {site.site.seats} seats of site {site_id} are taken")
+            holder = site.seats.get(seat) if seat is not None else None
+            if holder is not None:
+                raise EventRejected(Rejection.SEAT_TAKEN, f"seat {seat} of site {site_id} is taken by {holder}")
+            agent.site, agent.seat = site, seat
+            site.taken += 1
+            if seat is not None:
+                site.seats[seat] = agent.agent_id
+        agent.country = home_country
+        known = len(self._groups)
+        agent.group = self._group(agent.agent, agent.team, site_id, home_country or site.site.country)
+        if len(self._groups) == known:
+            return False
+        self._plans.clear()
+        return True
+
+    def stand_up(self, agent: AgentRecord) -> None:
+        """Give the agent's seat free."""
+        if agent.site is not None:
+            agent.site.taken -= 1
+            if agent.seat is not None:
+                del agent.site.seats[agent.seat]
+        agent.site = agent.seat = agent.country = None
+
+    def set_status(self, agent: AgentRecord, status: AgentStatus, now_ms: int, reason: str | None = None) -> None:
+        """The one place where an agent's status changes, so that counts and history always agree with it."""
+        before = agent.status
+        agent.status = status
+        agent.reason = reason
+        counts = agent.team.agents
+        counts[before] -= 1
+        counts[status] += 1
+        agent.group.staffed += _is_staffed(status) - _is_staffed(before)
+        agent.history.append((now_ms, status, reason))
+
+    def rest(self, agent: AgentRecord, now_ms: int) -> None:
+        """Stand an idle agent, for whom no call waits, in the queues of its group."""
+        self._last_stamp = agent.stamp = self._last_stamp + 1
+        group = agent.group
+        group.idle.push(agent.idle_since_ms, 0, agent.agent_id, agent)
+        if group.idle_by_occupancy is not None:
+            agent.occupancy_ppm = _occupancy_ppm(agent, now_ms)
+            group.idle_by_occupancy.push(agent.occupancy_ppm, agent.idle_since_ms, agent.agent_id, agent)
+
+
+def _is_staffed(status: AgentStatus) -> bool:
+    return status is not AgentStatus.SIGNED_OUT and status is not AgentStatus.NOT_READY
+
+
+def _occupancy_ppm(agent: AgentRecord, now_ms: int) -> int:
+    return agent.busy_ms * 1_000_000 // max(1, now_ms - agent.signed_in_ms)

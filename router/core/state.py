@@ -1,0 +1,347 @@
+"""What the engine keeps while it runs: records of calls, agents, groups, teams, portfolios and sites.
+
+Every record has one owner, the engine, which alone writes to it. Frozen nouns (`model.py`) say what a thing is; the
+records here say how it stands. Times are milliseconds since the epoch.
+"""
+
+from collections import deque
+from enum import StrEnum
+from typing import NamedTuple
+
+from router.core.decisions import Rule
+from router.core.handling import RecentMean
+from router.core.model import (
+    Agent,
+    AgentId,
+    AgentStatus,
+    CallId,
+    CallStatus,
+    Client,
+    ClientId,
+    OfferId,
+    Outcome,
+    Portfolio,
+    PortfolioId,
+    Site,
+    SiteId,
+    Skill,
+    SkillNeed,
+    Strategy,
+    SupplierId,
+    Team,
+    TeamId,
+)
+from router.core.queues import Queue
+
+__all__ = [
+    "NEVER_MS",
+    "AgentRecord",
+    "Block",
+    "BlockReason",
+    "CallRecord",
+    "Group",
+    "GroupKey",
+    "Member",
+    "Offer",
+    "Plan",
+    "PortfolioRecord",
+    "Requirement",
+    "Ring",
+    "SiteRecord",
+    "Step",
+    "TeamRecord",
+]  # fmt: skip
+
+NEVER_MS = 1 << 43
+"""A moment that does not come: the year 2248."""
+
+
+# --- Kinds of calls and groups of agents ---------------------------------------------------------------------------
+
+
+class Requirement(NamedTuple):
+    """What a call needs of an agent, its portfolio's needs included."""
+
+    skills: tuple[SkillNeed, ...]
+    language: str | None
+    countries: tuple[str, ...]
+    """Where the agent may sit; empty: anywhere."""
+
+
+class GroupKey(NamedTuple):
+    """Everything about an agent that routing looks at. Agents with the same key are interchangeable to a call."""
+
+    team_id: TeamId
+    site_id: SiteId
+    supplier_id: SupplierId
+    country: str
+    after_ms: int
+    skills: tuple[tuple[Skill, int], ...]
+    languages: tuple[str, ...]
+
+
+class Group:
+    """Agents alike, those of them who are idle, and the calls that reach them now."""
+
+    __slots__ = ("idle", "idle_by_occupancy", "key", "levels", "staffed", "team", "waiting")
+
+    def __init__(self, key: GroupKey, team: "TeamRecord") -> None:
+        self.key = key
+        self.team = team
+        self.levels = dict(key.skills)
+        self.idle: Queue[AgentRecord] = Queue()
+        """By (idle since, 0, agent id)."""
+        self.idle_by_occupancy: Queue[AgentRecord] | None = None
+        """By (occupancy in millionths, idle since, agent id); kept only where a plan asks for it."""
+        self.waiting: Queue[CallRecord] = Queue()
+        """By (class, rank, call id); see `WaitingRoom`."""
+        self.staffed = 0
+        """Signed in and not in a pause: idle or at work."""
+
+
+class Member(NamedTuple):
+    """A group as a plan reaches it."""
+
+    group: Group
+    score: int
+    """What the strategy compares before idle time; smallest first."""
+    hops: tuple[str, ...]
+    """The way from the portfolio to the agents, in words."""
+
+
+class Ring(NamedTuple):
+    """Groups of equal reach."""
+
+    opens_ms: int
+    """The wait after which these groups may be offered the call."""
+    members: tuple[Member, ...]
+
+
+class Plan:
+    """Whom a kind of call reaches, nearest ring first."""
+
+    __slots__ = ("portfolio_id", "requirement", "ring_of", "rings", "strategy")
+
+    def __init__(
+        self, portfolio_id: PortfolioId, requirement: Requirement, rings: tuple[Ring, ...], strategy: Strategy
+    ) -> None:
+        self.portfolio_id = portfolio_id
+        self.requirement = requirement
+        self.rings = rings
+        self.strategy = strategy
+        self.ring_of: dict[Group, tuple[int, Member]] = {
+            member.group: (index, member) for index, ring in enumerate(rings) for member in ring.members
+        }
+
+
+# --- Calls ---------------------------------------------------------------------------------------------------------
+
+
+class BlockReason(StrEnum):
+    EXCLUDED = "excluded"
+    DECLINED = "declined"
+    MISSED = "missed"
+    CONNECT_FAILED = "connect_failed"
+    TRANSFERRED = "transferred"
+
+
+class Block(NamedTuple):
+    """Why, and until when, an agent is not offered a call."""
+
+    reason: BlockReason
+    since_ms: int
+    until_ms: int | None
+    """None: for good."""
+
+
+class Offer(NamedTuple):
+    offer_id: OfferId
+    agent: "AgentRecord"
+    call: "CallRecord"
+    offered_ms: int
+    expires_ms: int
+    rule: Rule
+    ring: int
+    path: tuple[str, ...]
+
+
+class Step(NamedTuple):
+    """One thing that happened to a call."""
+
+    at_ms: int
+    what: str
+    agent_id: AgentId | None
+    offer_id: OfferId | None
+
+
+# A call that is declined again and again must not grow without end; its last steps explain it best.
+_STEPS_MAX = 256
+
+
+class CallRecord:
+    """A call from its arrival on; kept for a while after its end, to explain it."""
+
+    __slots__ = (
+        "agent", "arrived_ms", "asked", "backups", "blocked", "call_id", "callback", "client", "client_id",
+        "decided_ms", "ended_ms", "found_by", "head_start_ms", "held_until_ms", "offer", "outcome",
+        "owner", "plan", "portfolio", "queued_ms", "rank_ms", "rings_open", "rule", "stamp", "status", "steps",
+        "timer",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        call_id: CallId,
+        *,
+        client_id: ClientId | None,
+        arrived_ms: int,
+        head_start_ms: int,
+        asked: Requirement,
+    ) -> None:
+        self.call_id = call_id
+        self.client_id = client_id
+        self.arrived_ms = arrived_ms
+        self.head_start_ms = head_start_ms
+        self.asked = asked
+        """What the call itself asked for, without its portfolio's needs."""
+        self.client: Client | None = None
+        self.portfolio: PortfolioRecord
+        self.found_by = ""
+        self.plan: Plan
+        self.rank_ms = 0
+        self.queued_ms = arrived_ms
+        self.status = CallStatus.WAITING
+        self.callback = False
+        self.owner: AgentRecord | None = None
+        self.backups: tuple[AgentRecord, ...] = ()
+        self.held_until_ms: int | None = None
+        """The owner alone may take the call until then; None: not held."""
+        self.rings_open = 0
+        """How many rings of the plan the waiting call has reached."""
+        self.blocked: dict[AgentId, Block] | None = None
+        self.offer: Offer | None = None
+        self.agent: AgentRecord | None = None
+        """Who was offered the call last."""
+        self.decided_ms: int | None = None
+        """When the last offer was made."""
+        self.rule: Rule | None = None
+        """Why the call waits, or why it was offered to `agent`."""
+        self.ended_ms: int | None = None
+        self.outcome: Outcome | None = None
+        self.stamp = 0
+        self.timer = 0
+        self.steps: deque[Step] = deque(maxlen=_STEPS_MAX)
+
+    @property
+    def people(self) -> tuple["AgentRecord", ...]:
+        """The owner and the backups, in order."""
+        return self.backups if self.owner is None else (self.owner, *self.backups)
+
+    def is_blocked(self, agent: "AgentRecord") -> bool:
+        return self.blocked is not None and agent.agent_id in self.blocked
+
+
+# --- Agents and what they belong to --------------------------------------------------------------------------------
+
+
+class TeamRecord:
+    __slots__ = ("agents", "handling", "team")
+
+    def __init__(self, team: Team) -> None:
+        self.team = team
+        self.handling = RecentMean()
+        self.agents = dict.fromkeys(AgentStatus, 0)
+        """How many agents are in each status."""
+
+
+class SiteRecord:
+    __slots__ = ("seats", "site", "taken")
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.taken = 0
+        self.seats: dict[str, AgentId] = {}
+
+
+class PortfolioRecord:
+    __slots__ = ("arrived", "outcomes", "owner_team_id", "portfolio", "waiting")
+
+    def __init__(self, portfolio: Portfolio) -> None:
+        self.portfolio = portfolio
+        self.owner_team_id = portfolio.teams[0].team_id
+        self.waiting: list[tuple[int, CallId]] = []
+        """Waiting calls as (rank, call id), sorted: the position in the queue is an index into it."""
+        self.arrived = 0
+        self.outcomes = dict.fromkeys(Outcome, 0)
+
+    def follow(self, portfolio: Portfolio) -> None:
+        """Take over a new version of the portfolio."""
+        self.portfolio = portfolio
+        self.owner_team_id = portfolio.teams[0].team_id
+
+
+# An hour's worth of a busy agent's states, enough to explain any offer that is still remembered in practice.
+_HISTORY_MAX = 128
+
+
+class AgentRecord:
+    __slots__ = (
+        "agent", "agent_id", "busy_ms", "busy_since_ms", "call", "country", "deadline_ms", "group", "handling", "held",
+        "history",
+        "idle_since_ms", "lease_timer", "lease_until_ms", "leaving", "misses", "next_reason", "occupancy_ppm",
+        "personal", "reason", "removed", "seat", "signed_in_ms", "site", "stamp", "status", "team", "timer",
+    )  # fmt: skip
+
+    def __init__(self, agent: Agent, team: TeamRecord, group: Group) -> None:
+        self.agent = agent
+        self.agent_id = agent.agent_id
+        self.team = team
+        self.group = group
+        self.status = AgentStatus.SIGNED_OUT
+        self.reason: str | None = None
+        """Why the agent is not ready."""
+        self.next_reason: str | None = None
+        """Set while at work: the pause that follows."""
+        self.leaving = False
+        """Set while at work: the agent signs out when the call is done."""
+        self.removed = False
+        """No longer in the organisation; forgotten when signed out."""
+        self.site: SiteRecord | None = None
+        """Where the agent holds a seat."""
+        self.seat: str | None = None
+        self.country: str | None = None
+        self.signed_in_ms = 0
+        self.idle_since_ms = 0
+        """The end of the last handled call's wrap-up, or sign-in: declining or missing an offer does not change it."""
+        self.occupancy_ppm = 0
+        """Share of the signed-in time spent on calls, when the agent last became idle."""
+        self.busy_ms = 0
+        self.busy_since_ms = 0
+        self.misses = 0
+        """In a row."""
+        self.call: CallRecord | None = None
+        """The call offered to the agent or at the agent; in wrap-up the one that was."""
+        self.personal: Queue[CallRecord] | None = None
+        """Waiting calls of clients whose owner or backup this is, as in `Group.waiting`."""
+        self.held: dict[CallId, CallRecord] = {}
+        """Calls that wait for this owner alone."""
+        self.handling = RecentMean()
+        self.stamp = 0
+        self.timer = 0
+        self.deadline_ms = 0
+        """When the present status ends by itself: offer, connecting, talk lease or wrap-up."""
+        self.lease_timer = 0
+        self.lease_until_ms = 0
+        self.history: deque[tuple[int, AgentStatus, str | None]] = deque(maxlen=_HISTORY_MAX)
+        """(since, status, reason), oldest first."""
+
+    def sign_in(self, now_ms: int) -> None:
+        """Start a new session: what is counted by session starts afresh."""
+        self.signed_in_ms = self.idle_since_ms = now_ms
+        self.busy_ms = self.misses = self.occupancy_ppm = 0
+        self.leaving = False
+        self.next_reason = None
+
+    @property
+    def is_free(self) -> bool:
+        """Idle and in the queue for calls; an agent just freed is idle before it has looked for its next call."""
+        return self.stamp != 0

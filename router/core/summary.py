@@ -1,0 +1,77 @@
+"""What can be seen of the engine from outside at one moment: counts, never ids of calls, clients or agents."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from router.core.decisions import Rule
+from router.core.model import AgentStatus, CallId, Outcome, PortfolioId, TeamId
+from router.core.roster import Roster
+from router.core.state import CallRecord, PortfolioRecord, TeamRecord
+
+__all__ = ["EngineSummary", "PortfolioSummary", "TeamSummary", "summarise"]
+
+
+class PortfolioSummary(Struct, frozen=True, kw_only=True):
+    """The queue of one portfolio and how its calls ended since the engine's first event."""
+
+    portfolio_id: PortfolioId
+    waiting: int
+    """Callers in the queue; call-backs not counted."""
+    callbacks_waiting: int
+    oldest_wait_ms: int
+    """Of the callers in the queue; 0 when there is none."""
+    arrived: int
+    outcomes: dict[Outcome, int]
+
+
+class TeamSummary(Struct, frozen=True, kw_only=True):
+    """How many agents of one team are in each state; agents signed out are not counted."""
+
+    team_id: TeamId
+    agents: dict[AgentStatus, int]
+
+
+class EngineSummary(Struct, frozen=True, kw_only=True):
+    """The whole engine at ``now_ms``."""
+
+    now_ms: int
+    portfolios: tuple[PortfolioSummary, ...]
+    teams: tuple[TeamSummary, ...]
+    offers: dict[Rule, int]
+    """Offers by how they ended: `Rule.ACCEPTED`, ``DECLINED``, ``MISSED``, ``OFFER_EXPIRED``, ``ABANDONED``, ..."""
+    calls_live: int
+
+
+def summarise(
+    roster: Roster, calls: Mapping[CallId, CallRecord], offers_by_end: Mapping[Rule, int], now_ms: int
+) -> EngineSummary:
+    return EngineSummary(
+        now_ms=now_ms,
+        portfolios=tuple(
+            _portfolio_summary(roster.portfolios[portfolio_id], calls, now_ms)
+            for portfolio_id in sorted(roster.portfolios)
+        ),
+        teams=tuple(_team_summary(roster.teams[team_id]) for team_id in sorted(roster.teams)),
+        offers=dict(sorted(offers_by_end.items())),
+        calls_live=len(calls),
+    )
+
+
+def _portfolio_summary(record: PortfolioRecord, calls: Mapping[CallId, CallRecord], now_ms: int) -> PortfolioSummary:
+    waiting = [calls[call_id] for _, call_id in record.waiting]
+    arrivals = [call.arrived_ms for call in waiting if not call.callback]
+    return PortfolioSummary(
+        portfolio_id=record.portfolio.portfolio_id,
+        waiting=len(arrivals),
+        callbacks_waiting=len(waiting) - len(arrivals),
+        oldest_wait_ms=now_ms - min(arrivals, default=now_ms),
+        arrived=record.arrived,
+        outcomes=dict(record.outcomes),
+    )
+
+
+def _team_summary(record: TeamRecord) -> TeamSummary:
+    signed_in = dict(record.agents)
+    del signed_in[AgentStatus.SIGNED_OUT]
+    return TeamSummary(team_id=record.team.team_id, agents=signed_in)

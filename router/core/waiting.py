@@ -1,0 +1,140 @@
+"""Calls that nobody can take yet, in the order in which they will be answered.
+
+A waiting call stands in the queue of every group whose ring has opened for it, and in the personal queues of its owner
+and backups; while it is held, in its owner's alone. A freed agent looks at two heads, its group's and its own, and takes
+the smaller: by class (own clients, own portfolios, others: where the team serves its own first), then rank.
+"""
+
+from bisect import bisect_left, insort
+
+from router.core.decisions import Rule
+from router.core.matching import personal_opens_ms
+from router.core.model import CallStatus
+from router.core.queues import Queue
+from router.core.state import NEVER_MS, AgentRecord, CallRecord, TeamRecord
+
+__all__ = ["WaitingRoom"]
+
+_OWN_CLIENT = 0
+_OWN_PORTFOLIO = 1
+_OTHER = 2
+
+
+class WaitingRoom:
+    """The waiting calls of all portfolios."""
+
+    __slots__ = ("_last_stamp", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._last_stamp = 0
+
+    def enter(self, call: CallRecord, *, hold_until_ms: int | None, now_ms: int) -> None:
+        """Let the call wait, at the place that its rank gives it."""
+        self._last_stamp = call.stamp = self._last_stamp + 1
+        self.count += 1
+        call.status = CallStatus.WAITING
+        call.held_until_ms = hold_until_ms
+        call.rings_open = 0
+        insort(call.portfolio.waiting, (call.rank_ms, call.call_id))
+        if call.owner is not None:
+            self._stand_with(call, call.owner, now_ms)
+            if hold_until_ms is not None:
+                call.owner.held[call.call_id] = call
+        if hold_until_ms is None:
+            for backup in call.backups:
+                self._stand_with(call, backup, now_ms)
+            self.widen(call, now_ms)
+        call.rule = self.why(call)
+
+    def leave(self, call: CallRecord) -> None:
+        """Take the call out of every queue. Its place is its rank, which it keeps."""
+        call.stamp = 0
+        call.timer = 0
+        self.count -= 1
+        waiting = call.portfolio.waiting
+        del waiting[bisect_left(waiting, (call.rank_ms, call.call_id))]
+        if call.held_until_ms is not None:
+            call.held_until_ms = None
+            if call.owner is not None:
+                call.owner.held.pop(call.call_id, None)
+
+    def widen(self, call: CallRecord, now_ms: int) -> None:
+        """Put the call into the queues of the groups whose ring has opened since it was last looked at."""
+        waited_ms = now_ms - call.arrived_ms
+        rings = call.plan.rings
+        while call.rings_open < len(rings) and rings[call.rings_open].opens_ms <= waited_ms:
+            for group, _, _ in rings[call.rings_open].members:
+                group.waiting.push(_class_of(call, group.team, None), call.rank_ms, call.call_id, call)
+            call.rings_open += 1
+
+    def first_for(self, agent: AgentRecord) -> tuple[CallRecord, Rule] | None:
+        """The call that the freed agent takes, and by which rule; None: none reaches the agent now."""
+        waiting = agent.group.waiting
+        entry = waiting.head()
+        if entry is not None and entry[4].is_blocked(agent):
+            entry = waiting.first(lambda call: not call.is_blocked(agent))
+        if agent.personal is not None:
+            personal = agent.personal.first(lambda call: not call.is_blocked(agent))
+            if personal is not None and (entry is None or personal[:3] <= entry[:3]):
+                entry = personal
+        if entry is None:
+            return None
+        call = entry[4]
+        if agent is call.owner:
+            return call, Rule.OWNER
+        if agent in call.backups:
+            return call, Rule.BACKUP
+        return call, Rule.OWN_PORTFOLIO if entry[0] == _OWN_PORTFOLIO else Rule.RANK
+
+    def position(self, call: CallRecord) -> int:
+        """1 for the call that is next among the waiting calls of its portfolio."""
+        return bisect_left(call.portfolio.waiting, (call.rank_ms, call.call_id)) + 1
+
+    def why(self, call: CallRecord) -> Rule:
+        """Why the call waits."""
+        if call.held_until_ms is not None:
+            return Rule.OWNER_HOLD
+        rings, opened = call.plan.rings, call.rings_open
+        if any(member.group.staffed for ring in rings[:opened] for member in ring.members):
+            return Rule.ALL_BUSY
+        if any(member.group.staffed for ring in rings[opened:] for member in ring.members):
+            return Rule.NOT_YET
+        return Rule.NOBODY_SIGNED_IN
+
+    def next_change_ms(self, call: CallRecord, now_ms: int) -> int:
+        """The first moment at which something about the call's wait changes by itself; `NEVER_MS`: none."""
+        portfolio = call.portfolio.portfolio
+        change_ms = NEVER_MS
+        if call.callback:
+            change_ms = call.queued_ms + portfolio.callback_max_wait_s * 1000
+        elif portfolio.max_wait_s is not None:
+            change_ms = call.queued_ms + portfolio.max_wait_s * 1000
+        if call.held_until_ms is not None:
+            change_ms = min(change_ms, call.held_until_ms)
+        elif call.rings_open < len(call.plan.rings):
+            change_ms = min(change_ms, call.arrived_ms + call.plan.rings[call.rings_open].opens_ms)
+        if call.plan.requirement.skills:
+            # An owner or backup may come to meet a need that relaxes.
+            for person in call.people:
+                opens_ms = personal_opens_ms(call, person)
+                if opens_ms is not None and call.arrived_ms + opens_ms > now_ms:
+                    change_ms = min(change_ms, call.arrived_ms + opens_ms)
+        return change_ms
+
+    @staticmethod
+    def _stand_with(call: CallRecord, person: AgentRecord, now_ms: int) -> None:
+        opens_ms = personal_opens_ms(call, person)
+        if opens_ms is None or opens_ms > now_ms - call.arrived_ms:
+            return
+        if person.personal is None:
+            person.personal = Queue()
+        person.personal.push(_class_of(call, person.team, person), call.rank_ms, call.call_id, call)
+
+
+def _class_of(call: CallRecord, team: TeamRecord, person: AgentRecord | None) -> int:
+    if not team.team.own_first:
+        return _OTHER
+    if person is not None and person is call.owner:
+        return _OWN_CLIENT
+    return _OWN_PORTFOLIO if team.team.team_id == call.portfolio.owner_team_id else _OTHER

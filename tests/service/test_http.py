@@ -1,0 +1,252 @@
+"""The HTTP side, really served on a free port."""
+
+import asyncio
+import re
+import signal
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+from msgspec import Struct
+
+from router.core.errors import RouterError
+from router.core.model import AgentStatus, CallId, Outcome, PortfolioId, TeamId
+from router.core.summary import EngineSummary, PortfolioSummary, TeamSummary
+from router.service.http import Address, create_app, serve
+from router.service.metrics import Metrics
+
+# One server for all: to stop one takes uvicorn a fifth of a second.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SUMMARY = EngineSummary(
+    now_ms=60_000,
+    portfolios=(
+        PortfolioSummary(
+            portfolio_id=PortfolioId("gold-north"),
+            waiting=3,
+            callbacks_waiting=1,
+            oldest_wait_ms=12_500,
+            arrived=20,
+            outcomes={Outcome.CONNECTED: 11},
+        ),
+    ),
+    teams=(TeamSummary(team_id=TeamId("aquila-3"), agents={AgentStatus.IDLE: 4}),),
+    offers={},
+    calls_live=7,
+)
+
+
+class Answer(Struct):
+    call_id: CallId
+    because: str
+
+
+class House:
+    """A router of which only the windows are built."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.live = True
+        self.shown = Metrics(self.summary, version="1.2.3")
+
+    def summary(self) -> EngineSummary:
+        return SUMMARY
+
+    def explain(self, call_id: CallId) -> Answer | None:
+        return Answer(call_id, "all busy") if call_id == "c1:x@y" else None
+
+    async def metrics(self) -> tuple[bytes, str]:
+        return await self.shown.render_aside()
+
+    def not_ready_because(self) -> str | None:
+        return self.reason
+
+    def is_live(self) -> bool:
+        return self.live
+
+
+@pytest.fixture(scope="module")
+def house() -> House:
+    return House()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    async with (
+        serve(create_app(house), "127.0.0.1", 0) as address,
+        httpx.AsyncClient(base_url=address.url) as client,
+    ):
+        yield client
+
+
+async def test_metrics_are_those_of_prometheus(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/metrics")
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert 'router_calls_waiting{portfolio="gold-north"} 3.0' in answer.text
+
+
+async def test_ready_until_there_is_a_reason_not_to_be(
+    http: httpx.AsyncClient, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await http.get("/readyz")).status_code == 200
+
+    monkeypatch.setattr(house, "reason", "not connected to the broker at mqtt://127.0.0.1:1883")
+    answer = await http.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json() == {"error": "not connected to the broker at mqtt://127.0.0.1:1883"}
+    assert (await http.get("/livez")).status_code == 200
+
+
+async def test_live_until_it_is_not(http: httpx.AsyncClient, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await http.get("/livez")).json() == {"status": "live"}
+
+    monkeypatch.setattr(house, "live", False)
+    answer = await http.get("/livez")
+
+    assert answer.status_code == 503
+    assert "restart it" in answer.json()["error"]
+
+
+async def test_state_is_the_summary_of_the_engine(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/api/state")
+
+    assert answer.headers["content-type"] == "application/json"
+    state = answer.json()
+    assert state["calls_live"] == 7
+    assert state["portfolios"][0]["outcomes"] == {"connected": 11}
+    assert state["teams"] == [{"team_id": "aquila-3", "agents": {"idle": 4}}]
+
+
+async def test_explains_a_call(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/api/explain/c1:x@y")
+
+    assert answer.status_code == 200
+    assert answer.json() == {"call_id": "c1:x@y", "because": "all busy"}
+
+
+async def test_says_what_to_do_about_an_unknown_call(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/api/explain/c2")
+
+    assert answer.status_code == 404
+    assert answer.json()["error"].startswith("call c2 is not known here: ")
+
+
+@pytest.mark.parametrize("call_id", ["<script>", "a b", "x" * 65, "c1%0A", "%00", "é"])
+async def test_refuses_what_cannot_be_a_call_id(http: httpx.AsyncClient, call_id: str) -> None:
+    answer = await http.get(f"/api/explain/{call_id}")
+
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("a call id is 1 to 64 letters")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "error"),
+    [
+        ("GET", "/nowhere", 404, "there is nothing here; / lists where to look"),
+        ("GET", "/metrics/", 404, "there is nothing here; / lists where to look"),
+        ("GET", "/api/explain/a/b", 404, "there is nothing here; / lists where to look"),
+        ("POST", "/api/state", 405, "POST: Method Not Allowed; everything here is read with GET"),
+    ],
+)
+async def test_errors_are_json(http: httpx.AsyncClient, method: str, path: str, status: int, error: str) -> None:
+    answer = await http.request(method, path)
+
+    assert (answer.status_code, answer.json()) == (status, {"error": error})
+
+
+async def test_a_failure_is_answered_without_its_secrets(
+    http: httpx.AsyncClient, house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> EngineSummary:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(house, "summary", fail)
+    answer = await http.get("/api/state")
+
+    assert answer.status_code == 500
+    assert answer.json() == {"error": "the router failed to answer; its log says why"}
+    assert "a secret" in caplog.text
+    assert (await http.get("/livez")).status_code == 200
+
+
+async def test_the_page_lists_every_place_and_needs_nothing_else(http: httpx.AsyncClient) -> None:
+    page = await http.get("/")
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "/api/explain/{call_id}" in page.text
+    links = re.findall(r'(?:href|src)="([^"]*)"', page.text)
+    assert links == ["/api/state", "/metrics", "/readyz", "/livez"]
+    for link in links:
+        assert (await http.get(link)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/livez", "/api/state", "/api/explain/c2", "/nowhere"])
+async def test_every_answer_is_guarded(http: httpx.AsyncClient, path: str) -> None:
+    headers = (await http.get(path)).headers
+
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+    assert "server" not in headers
+
+
+async def test_a_port_in_use_is_one_clear_line(house: House) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(RouterError) as caught:
+            async with serve(create_app(house), "127.0.0.1", port):
+                pass
+
+    assert str(caught.value) == (
+        f"HTTP: cannot listen on 127.0.0.1:{port}: Address already in use;"
+        " choose another host or port, or stop what uses it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "reason"),
+    [
+        ("no such host", 0, "check the host"),
+        ("127.0.0.1", 70_000, "a port is 0 to 65535"),
+        ("192.0.2.1", 0, "Cannot assign requested address"),
+    ],
+)
+async def test_an_impossible_address_is_refused(house: House, host: str, port: int, reason: str) -> None:
+    with pytest.raises(RouterError, match=f"HTTP: cannot listen on {host}:{port}: .*{reason}"):
+        async with serve(create_app(house), host, port):
+            pass
+
+
+async def test_stops_with_its_context_and_frees_the_port(house: House) -> None:
+    signals = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    async with (
+        serve(create_app(house), "localhost", 0) as address,
+        httpx.AsyncClient(base_url=address.url) as client,
+    ):
+        assert (await client.get("/livez")).status_code == 200
+        assert signals == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+
+    with pytest.raises(OSError, match="Connect"):
+        await asyncio.open_connection(address.host, address.port)
+    async with serve(create_app(house), address.host, address.port) as again:
+        assert again == address
+
+
+async def test_an_error_inside_the_context_stops_it_too(house: House) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with serve(create_app(house), "127.0.0.1", 0) as address:
+            raise ZeroDivisionError
+
+    with pytest.raises(OSError, match="Connect"):
+        await asyncio.open_connection(address.host, address.port)
+
+
+async def test_an_ipv6_address_is_written_in_brackets() -> None:
+    assert Address("::1", 9464).url == "http://[::1]:9464"
+    assert str(Address("127.0.0.1", 9464)) == "127.0.0.1:9464"

@@ -1,0 +1,189 @@
+"""The files in config/ for Prometheus and Grafana, held against the metrics that the router really exposes."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.core.model import AgentStatus, PortfolioId, TeamId
+from router.core.summary import EngineSummary, PortfolioSummary, TeamSummary
+from router.service.metrics import Metrics
+from tests.requirements import require
+
+CONFIG = Path(__file__).parents[1] / "config"
+RULES = CONFIG / "prometheus" / "rules.yml"
+DASHBOARD = CONFIG / "grafana" / "operations.json"
+RULE_TESTS = Path(__file__).with_name("prometheus_rules.yml")
+
+# What is neither a metric nor a function in our expressions; and what Prometheus itself adds to all it scrapes.
+KEYWORDS = {"and", "or", "by", "offset"}
+SCRAPED = {"up"}
+SCRAPED_LABELS = {"instance", "job"}
+
+GRAFANA_COLUMNS = 24
+
+
+def promtool(*arguments: str | Path) -> None:
+    ran = subprocess.run([require("promtool"), *arguments], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def panels() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(DASHBOARD.read_text())["panels"]
+    return found
+
+
+def panel_expressions() -> list[str]:
+    return [target["expr"] for panel in panels() for target in panel.get("targets", [])]
+
+
+def rule_expressions() -> list[str]:
+    """Each follows its ``expr:`` on the same line, or folded below and deeper."""
+    return re.findall(r"^ +expr: (?:>-\n)?((?:.+\n)(?: {10}.+\n)*)", RULES.read_text(), re.MULTILINE)
+
+
+def metric_names(expression: str) -> set[str]:
+    bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^]]*\]|\bby \([^)]*\)|\boffset \w+', " ", expression)
+    return set(re.findall(r"(?<![\w:])[a-zA-Z_][\w:]*\b(?!\s*\()", bare)) - KEYWORDS
+
+
+def label_names(expression: str) -> set[str]:
+    matched = re.findall(r'(\w+) *(?:=~|!~|!=|=) *"', expression)
+    grouped = re.findall(r"\bby \(([^)]*)\)", expression)
+    return {*matched, *(label.strip() for labels in grouped for label in labels.split(","))}
+
+
+@pytest.fixture(scope="module")
+def exposed() -> str:
+    summary = EngineSummary(
+        now_ms=0,
+        portfolios=(
+            PortfolioSummary(
+                portfolio_id=PortfolioId("p"),
+                waiting=0,
+                callbacks_waiting=0,
+                oldest_wait_ms=0,
+                arrived=0,
+                outcomes={},
+            ),
+        ),
+        teams=(TeamSummary(team_id=TeamId("t"), agents={AgentStatus.IDLE: 1}),),
+        offers={},
+        calls_live=0,
+    )
+    return Metrics(lambda: summary, version="1.2.3").render()[0].decode()
+
+
+@pytest.fixture(scope="module")
+def known_metrics(exposed: str) -> set[str]:
+    def names() -> Iterator[str]:
+        for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", exposed, re.MULTILINE):
+            yield from (name + suffix for suffix in ("_bucket", "_sum", "_count")) if kind == "histogram" else (name,)
+        yield from re.findall(r"- record: (\S+)", RULES.read_text())
+
+    return {*names(), *SCRAPED}
+
+
+@pytest.mark.parametrize("expressions", [rule_expressions(), panel_expressions()], ids=["rules", "dashboard"])
+def test_every_metric_asked_for_exists(expressions: list[str], known_metrics: set[str]) -> None:
+    assert len(expressions) > 10
+    for expression in expressions:
+        assert metric_names(expression), expression
+        assert metric_names(expression) <= known_metrics, expression
+
+
+@pytest.mark.parametrize("expressions", [rule_expressions(), panel_expressions()], ids=["rules", "dashboard"])
+def test_every_label_asked_for_exists(expressions: list[str], exposed: str) -> None:
+    # Those of decisions and events come with the first of them.
+    known = {*re.findall(r'[{,](\w+)="', exposed), "decision", "rule", "event", *SCRAPED_LABELS}
+    for expression in expressions:
+        assert label_names(expression) <= known, expression
+
+
+def test_the_threshold_of_the_service_level_is_an_edge_of_the_histogram(exposed: str) -> None:
+    expressions = [*rule_expressions(), *panel_expressions()]
+
+    thresholds = {edge for expression in expressions for edge in re.findall(r'le="([^"]+)"', expression)}
+
+    assert thresholds == {"20.0"}
+    assert 'router_wait_until_connected_seconds_bucket{le="20.0",portfolio="p"}' in exposed
+
+
+def test_prometheus_accepts_its_configuration() -> None:
+    promtool("check", "config", CONFIG / "prometheus" / "prometheus.yml")
+    promtool("check", "rules", RULES)
+
+
+def test_the_rules_do_what_they_say() -> None:
+    promtool("test", "rules", RULE_TESTS)
+
+
+def test_every_alert_is_tested_and_says_what_to_do() -> None:
+    alerts = re.findall(r"- alert: (\w+)\n((?: {8}.*\n)+)", RULES.read_text())
+
+    assert {name for name, _ in alerts} == set(re.findall(r"alertname: (\w+)", RULE_TESTS.read_text()))
+    for name, body in alerts:
+        assert re.search(r"severity: (critical|warning)\n", body), name
+        assert " summary: " in body, name
+        assert " action: " in body, name
+
+
+def test_prometheus_understands_every_panel(tmp_path: Path) -> None:
+    """As rules, with values for Grafana's variables."""
+    rules = [
+        {"record": f"panel:{number}", "expr": expression.replace("$__rate_interval", "1m")}
+        for number, expression in enumerate(panel_expressions())
+    ]
+    file = tmp_path / "panels.json"  # JSON is YAML too
+    file.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+
+    promtool("check", "rules", file)
+
+
+def test_panels_have_ids_of_their_own_and_do_not_overlap() -> None:
+    ids = [panel["id"] for panel in panels()]
+    assert len(ids) == len(set(ids))
+
+    for panel in panels():
+        place = panel["gridPos"]
+        assert place["x"] >= 0
+        assert place["x"] + place["w"] <= GRAFANA_COLUMNS, panel["title"]
+    for one, other in combinations(panels(), 2):
+        assert not _overlap(one["gridPos"], other["gridPos"]), (one["title"], other["title"])
+
+
+def _overlap(one: dict[str, int], other: dict[str, int]) -> bool:
+    return (
+        one["x"] < other["x"] + other["w"]
+        and other["x"] < one["x"] + one["w"]
+        and one["y"] < other["y"] + other["h"]
+        and other["y"] < one["y"] + one["h"]
+    )
+
+
+def test_the_dashboard_can_be_imported_anywhere() -> None:
+    """Its data source is chosen, its uid is fixed, and it has no id of the Grafana it was drawn in."""
+    dashboard = json.loads(DASHBOARD.read_text())
+
+    assert dashboard["schemaVersion"] >= 39
+    assert dashboard["uid"] == "portfolio-router"
+    assert "id" not in dashboard
+    assert dashboard["templating"]["list"][0]["type"] == "datasource"
+    for panel in dashboard["panels"]:
+        if panel["type"] != "row":
+            assert panel["description"], panel["title"]
+            assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+            assert {target["datasource"]["uid"] for target in panel["targets"]} == {"${datasource}"}
+            assert panel["datasource"]["uid"] == "${datasource}"
+
+
+def test_a_service_level_names_its_threshold_and_variant() -> None:
+    for panel in panels():
+        if "Service level" in panel["title"]:
+            assert "20 s" in panel["title"]
+            assert "variant B" in panel["title"]
