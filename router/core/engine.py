@@ -50,7 +50,7 @@ from router.core.state import (
     Requirement,
     Step,
 )
-from router.core.summary import EngineSummary, summarise
+from router.core.summary import CallView, EngineSummary, summarise
 from router.core.waiting import WaitingRoom
 
 __all__ = ["Engine", "Limits"]
@@ -183,6 +183,19 @@ class Engine:
         agents = self._roster.agents
         return explain_call(call, [agents[agent_id] for agent_id in sorted(agents)], now_ms)
 
+    def find(self, call_id: CallId) -> CallView | None:
+        """Where a live or remembered call stands; None: an unknown call."""
+        call = self._calls.get(call_id) or self._past.get(call_id)
+        if call is None:
+            return None
+        return CallView(
+            portfolio_id=call.portfolio.portfolio.portfolio_id,
+            status=call.status,
+            outcome=call.outcome,
+            arrived_ms=call.arrived_ms,
+            connected_ms=call.connected_ms,
+        )
+
     def summary(self, *, now_ms: int) -> EngineSummary:
         """Counts for metrics and dashboards."""
         return summarise(self._roster, self._calls, self._offers_by_end, now_ms)
@@ -290,6 +303,11 @@ class Engine:
                 if agent is not None:
                     self._offer(call, agent, _RULE_OF_STRATEGY[call.plan.strategy])
                     return
+        limit = self._limit_reached(call)
+        if limit is not None:
+            # Its limit passed while it was being offered to somebody who did not take it.
+            self._fall_back(call, limit)
+            return
         self._waiting.enter(call, hold_until_ms=hold_ms, now_ms=now)
         self._deadlines.wake(call, self._waiting.next_change_ms(call, now))
         if announce and call.rule is not None:
@@ -567,6 +585,8 @@ class Engine:
         assert agent is not None, "an accepted call has an agent"
         self._renew_lease(agent)
         call.status = CallStatus.CONNECTED
+        if call.connected_ms is None:
+            call.connected_ms = self._now
         agent.busy_since_ms = self._now
         self._roster.set_status(agent, AgentStatus.IN_CALL, self._now)
         self._deadlines.end_status(agent, self._now + agent.team.team.talk_lease_s * 1000)

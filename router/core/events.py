@@ -158,3 +158,6 @@ class OrganisationChanged(Event, frozen=True, kw_only=True):
 
 class RouterResumed(Event, frozen=True, kw_only=True):
     """The router is back after a stop: live offers and leases start afresh, so nobody pays for its absence."""
+
+    epoch: int
+    """The claim under which it runs from now on; part of every decision's id."""

@@ -183,7 +183,7 @@ class CallRecord:
 
     __slots__ = (
         "agent", "arrived_ms", "asked", "backups", "blocked", "call_id", "callback", "client", "client_id",
-        "decided_ms", "ended_ms", "found_by", "head_start_ms", "held_until_ms", "offer", "outcome",
+        "connected_ms", "decided_ms", "ended_ms", "found_by", "head_start_ms", "held_until_ms", "offer", "outcome",
         "owner", "plan", "portfolio", "queued_ms", "rank_ms", "rings_open", "rule", "stamp", "status", "steps",
         "timer",
     )  # fmt: skip
@@ -225,6 +225,8 @@ class CallRecord:
         """When the last offer was made."""
         self.rule: Rule | None = None
         """Why the call waits, or why it was offered to `agent`."""
+        self.connected_ms: int | None = None
+        """When the caller first spoke to an agent."""
         self.ended_ms: int | None = None
         self.outcome: Outcome | None = None
         self.stamp = 0

@@ -5,11 +5,22 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from router.core.decisions import Rule
-from router.core.model import AgentStatus, CallId, Outcome, PortfolioId, TeamId
+from router.core.model import AgentStatus, CallId, CallStatus, Outcome, PortfolioId, TeamId
 from router.core.roster import Roster
 from router.core.state import CallRecord, PortfolioRecord, TeamRecord
 
-__all__ = ["EngineSummary", "PortfolioSummary", "TeamSummary", "summarise"]
+__all__ = ["CallView", "EngineSummary", "PortfolioSummary", "TeamSummary", "summarise"]
+
+
+class CallView(Struct, frozen=True, kw_only=True):
+    """Where one call stands."""
+
+    portfolio_id: PortfolioId
+    status: CallStatus
+    outcome: Outcome | None
+    arrived_ms: int
+    connected_ms: int | None
+    """When the caller first spoke to an agent."""
 
 
 class PortfolioSummary(Struct, frozen=True, kw_only=True):

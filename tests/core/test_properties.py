@@ -287,7 +287,7 @@ def test_reload_and_restart_lose_nothing(
     books.wait(1)
     play(books, actions[middle:])
     books.now_ms += data.draw(st.sampled_from([1, 5_000, 600_000]))
-    restarted = books.engine.handle(e.RouterResumed(), now_ms=books.now_ms)
+    restarted = books.engine.handle(e.RouterResumed(epoch=2), now_ms=books.now_ms)
     for decision in restarted:
         assert isinstance(decision, d.OfferCall | d.ConnectCall)
         assert books.agent_of[decision.call_id][0] == decision.agent_id, "an offer changed hands in a restart"

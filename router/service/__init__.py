@@ -1,0 +1,1 @@
+"""The asyncio shell around the engine: bus, metrics, pages, and the loop that feeds it."""

@@ -1,0 +1,483 @@
+"""The live router: one task that feeds the engine, so that there is one order of events and nothing to lock.
+
+The way of a message: the bus puts it into the inbox; the loop takes all that is there, decodes it, journals it in one
+durable commit, hands it to the engine, puts replies and decisions into the outbox, and acknowledges the message when
+the broker has them. What goes wrong on the way leaves the message unacknowledged, so that it comes again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final, NamedTuple
+
+from router.core import Engine, EventRejected, Limits, OrganisationError, Problem, Rejection
+from router.core.events import CallConnected, Event, OrganisationChanged, RouterResumed
+from router.core.explain import Explanation
+from router.core.model import CallId, OrganisationDescription, PortfolioId
+from router.core.summary import EngineSummary
+from router.journal import Entry, Journal, JournalError, JournalFenced
+from router.service.decider import Decided, Decider, recover
+from router.service.metrics import Metrics
+from router.service.mqtt import BrokerError, Connection, Message, Outbox, Will, stay_connected
+from router.wire import (
+    Accepted,
+    InputRejected,
+    PortfolioStatus,
+    Rejected,
+    ReloadRequested,
+    RouterStatus,
+    decode_input,
+    encode_output,
+    encode_record,
+    output_topics,
+    reply_topic,
+    router_status_topic,
+)
+
+__all__ = ["Service"]
+
+logger = logging.getLogger(__name__)
+
+# A commit of so many takes some 20 ms on a slow disk: more would keep callers waiting for the sake of throughput.
+_BATCH_MAX: Final = 512
+# How often queues are shown on the bus, and how often the loop turns even when nothing happens.
+_STATUS_EVERY_S: Final = 5.0
+_TURN_EVERY_S: Final = 1.0
+# A loop that has not turned for so long is stuck; a commit on a bad disk can take seconds.
+_STUCK_AFTER_S: Final = 15.0
+_JOURNAL_RETRY_S: Final = 1.0
+# How long a stop waits for the broker to take what has been decided; the rest is published after the next start.
+_STOP_TIMEOUT_S: Final = 5.0
+
+LoadOrganisation = Callable[[], OrganisationDescription]
+Watch = Callable[[int, Decided], None]
+
+
+class _Arrival(NamedTuple):
+    """Something in the inbox: a message of the bus, or a new organisation that was asked for."""
+
+    message: Message | None
+    received_s: float
+    reload: "_Reload | None" = None
+
+
+class _Reload(NamedTuple):
+    """A new version of the organisation, read and checked."""
+
+    event_id: str
+    changed: OrganisationChanged
+    reply_to: str | None
+
+
+class _Work(NamedTuple):
+    """A checked input, ready for the journal."""
+
+    arrival: _Arrival
+    event_id: str
+    event: Event
+    reply_to: str | None
+
+
+class _Unacknowledged:
+    """Messages that may be acknowledged once everything that follows from them is with the broker."""
+
+    __slots__ = ("messages", "open")
+
+    def __init__(self, messages: list[Message]) -> None:
+        self.messages = messages
+        self.open = 0
+
+
+class Service:
+    """A router at work on one shard.
+
+    Args:
+        journal: Opened for writing; the service claims the shard.
+        shard: The shard's name.
+        broker_url: Where the bus is.
+        load_organisation: Reads the organisation's files; raises `OrganisationError`.
+        pseudonym: Replaces phone numbers, see `wire.decode_input`.
+        limits: For the engine.
+        version: Of the router, for metrics.
+        watch: Told of each decision, for showing it.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        shard: str,
+        broker_url: str,
+        load_organisation: LoadOrganisation,
+        pseudonym: Callable[[str], str],
+        limits: Limits,
+        version: str,
+        watch: Watch = lambda _at_ms, _decided: None,
+    ) -> None:
+        self._journal = journal
+        self._shard = shard
+        self._broker_url = broker_url
+        self._load_organisation = load_organisation
+        self._pseudonym = pseudonym
+        self._limits = limits
+        self._watch = watch
+        self._metrics = Metrics(self.summary, version=version)
+        # One thread: appends must not overtake each other.
+        self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._outbox = Outbox()
+        self._inbox: deque[_Arrival] = deque()
+        self._wake = asyncio.Event()
+        self._unacknowledged: deque[_Unacknowledged] = deque()
+        self._shown: dict[PortfolioId, PortfolioStatus] = {}
+        self._reloads: set[asyncio.Task[None]] = set()
+        self._decider: Decider
+        self._status: RouterStatus
+        self._turned_s = time.monotonic()
+        self._connected = False
+        self._trouble: str | None = "the router is starting"
+        self._stopping = False
+
+    # --- For HTTP and the command line ---
+
+    def summary(self) -> EngineSummary:
+        return self._decider.engine.summary(now_ms=self._now_ms())
+
+    def explain(self, call_id: CallId) -> Explanation | None:
+        return self._decider.engine.explain(call_id, now_ms=self._now_ms())
+
+    async def metrics(self) -> tuple[bytes, str]:
+        return await self._metrics.render_aside()
+
+    def not_ready_because(self) -> str | None:
+        if self._trouble is not None:
+            return self._trouble
+        return None if self._connected else "no connection to the broker"
+
+    def is_live(self) -> bool:
+        return time.monotonic() - self._turned_s < _STUCK_AFTER_S
+
+    # --- Start and stop ---
+
+    def start(self, *, on_record: Callable[[int], None] = lambda _: None) -> None:
+        """Claim the shard, and become again what the journal says. Blocks: nothing else runs yet.
+
+        Raises:
+            OrganisationError: The files of the organisation have problems.
+            JournalError: The journal cannot be used.
+        """
+        description = self._load_organisation()
+        # Found wrong before anything is written.
+        fresh = Engine(description, limits=self._limits)
+        epoch = self._journal.claim(self._shard)
+        now_ms = _wall_ms()
+        decider = recover(self._journal.read(self._shard), limits=self._limits, on_record=on_record)
+        events: list[Event] = []
+        if decider is None:
+            body = encode_record(now_ms, OrganisationChanged(description=description))
+            (appended,) = self._journal.append(self._shard, [Entry(f"organisation-{epoch}", body)])
+            decider = Decider(fresh, description, appended.offset)
+        events.append(RouterResumed(epoch=epoch))
+        if description != decider.description:
+            events.append(OrganisationChanged(description=description))
+        self._decider = decider
+        now_ms = self._now_ms()
+        entries = [
+            Entry(f"start-{epoch}-{number}", encode_record(now_ms, event)) for number, event in enumerate(events)
+        ]
+        for appended, event in zip(self._journal.append(self._shard, entries), events, strict=True):
+            decider.apply(appended.offset, now_ms, event)
+        decider.serve_deadlines(now_ms)
+        self._status = RouterStatus(up=True, since_ms=_wall_ms(), epoch=epoch)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Route calls until *stop* is set.
+
+        Raises:
+            JournalFenced: Another router has taken the shard over.
+        """
+        down = encode_output(RouterStatus(up=False, since_ms=self._status.since_ms, epoch=self._status.epoch))
+        status_topic = router_status_topic(self._shard)
+        self._outbox.publish(status_topic, encode_output(self._status), retain=True)
+        # What was decided shortly before the last stop may never have left; receivers drop what they have seen.
+        for decided in list(self._decider.recent()):
+            await self._publish(decided)
+        connecting = asyncio.create_task(
+            stay_connected(
+                self._broker_url,
+                deliver=self._deliver,
+                subscriptions=(f"acd/v1/in/{self._shard}/#",),
+                outbox=self._outbox,
+                client_id=f"router-{self._shard}",
+                will=Will(status_topic, down),
+                on_connected=self._on_connected,
+                on_failed=self._on_disconnected,
+            )
+        )
+        showing = asyncio.create_task(self._show_queues())
+        feeding = asyncio.create_task(self._feed())
+        stopped: asyncio.Task[object] = asyncio.create_task(stop.wait())
+        self._trouble = None
+        try:
+            await asyncio.wait((connecting, showing, feeding, stopped), return_when=asyncio.FIRST_COMPLETED)
+            # None of the three ends by itself, but for an error that it could not mend.
+            for task in (connecting, showing, feeding):
+                if task.done():
+                    task.result()
+        finally:
+            self._trouble = "the router is stopping"
+            self._stopping = True
+            self._wake.set()
+            await asyncio.wait((feeding,))
+            self._outbox.publish(status_topic, down, retain=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_TIMEOUT_S):
+                    await self._outbox.wait_empty()
+            for task in (connecting, showing, stopped, *self._reloads):
+                task.cancel()
+            await asyncio.gather(connecting, showing, stopped, *self._reloads, return_exceptions=True)
+            self._journal_thread.shutdown()
+
+    def reload(self) -> None:
+        """Read the organisation's files again, as the admin topic asks; problems are logged and change nothing."""
+        self._start_reload(None, None)
+
+    # --- The bus ---
+
+    def _deliver(self, message: Message) -> None:
+        self._inbox.append(_Arrival(message, time.perf_counter()))
+        self._wake.set()
+
+    def _on_connected(self, _connection: Connection) -> None:
+        self._connected = True
+        self._metrics.connected_to_broker(True)
+
+    def _on_disconnected(self, _error: BrokerError) -> None:
+        self._connected = False
+        self._metrics.connected_to_broker(False)
+
+    async def _publish(self, decided: Decided) -> list[asyncio.Future[None]]:
+        payload = encode_output(decided.decision, decided.decision_id)
+        sent = []
+        for topic in output_topics(decided.decision, self._shard):
+            await self._outbox.wait_for_room()
+            sent.append(self._outbox.publish(topic, payload))
+        return sent
+
+    async def _reply(self, topic: str | None, reply: Accepted | Rejected) -> list[asyncio.Future[None]]:
+        if topic is None:
+            return []
+        await self._outbox.wait_for_room()
+        return [self._outbox.publish(topic, encode_output(reply))]
+
+    def _acknowledge_later(self, messages: list[Message], sent: Sequence[asyncio.Future[None]]) -> None:
+        """Acknowledge *messages*, in the order in which they came, once all of *sent* is with the broker."""
+        group = _Unacknowledged(messages)
+        self._unacknowledged.append(group)
+        for future in sent:
+            if not future.done():
+                group.open += 1
+                future.add_done_callback(partial(self._one_sent, group))
+        self._acknowledge()
+
+    def _one_sent(self, group: _Unacknowledged, _: asyncio.Future[None]) -> None:
+        group.open -= 1
+        if group.open == 0:
+            self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        while self._unacknowledged and self._unacknowledged[0].open == 0:
+            for message in self._unacknowledged.popleft().messages:
+                message.acknowledge()
+
+    # --- The loop ---
+
+    async def _feed(self) -> None:
+        while not self._stopping:
+            self._turned_s = time.monotonic()
+            if not self._inbox:
+                await self._wait_for_something()
+            if self._inbox:
+                batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), _BATCH_MAX))]
+                await self._take(batch)
+            await self._serve_deadlines(self._now_ms())
+
+    async def _serve_deadlines(self, now_ms: int) -> None:
+        for decided in self._decider.serve_deadlines(now_ms):
+            await self._decide(now_ms, decided)
+
+    async def _wait_for_something(self) -> None:
+        self._wake.clear()
+        due_ms = self._decider.engine.next_deadline_ms()
+        wait_s = _TURN_EVERY_S
+        if due_ms is not None:
+            wait_s = min(wait_s, max(0.0, (due_ms - self._now_ms()) / 1000))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
+
+    async def _take(self, batch: list[_Arrival]) -> None:
+        """Decode, journal, decide, publish; acknowledge when the broker has it all."""
+        sent: list[asyncio.Future[None]] = []
+        work: list[_Work] = []
+        for arrival in batch:
+            try:
+                ready = self._check(arrival)
+            except InputRejected as rejected:
+                self._metrics.rejected(rejected.reason)
+                reply = Rejected(event_id=rejected.event_id, reason=rejected.reason, detail=rejected.detail)
+                sent += await self._reply(rejected.reply_topic, reply)
+            else:
+                if ready is not None:
+                    work.append(ready)
+        if work:
+            now_ms = self._now_ms()
+            entries = [Entry(each.event_id, encode_record(now_ms, each.event)) for each in work]
+            offsets = await self._append(entries)
+            if offsets is None:
+                # Stopped while the journal could not be written: nothing was accepted, nothing is acknowledged.
+                return
+            await self._serve_deadlines(now_ms)
+            for each, (offset, duplicate) in zip(work, offsets, strict=True):
+                sent += await self._handle(each, offset, duplicate, now_ms)
+        self._acknowledge_later([arrival.message for arrival in batch if arrival.message is not None], sent)
+
+    def _check(self, arrival: _Arrival) -> _Work | None:
+        """What is to be journalled; None: nothing, the message asked for a reload, which goes on beside the loop.
+
+        Raises:
+            InputRejected: The message is no event.
+        """
+        if arrival.reload is not None:
+            return _Work(arrival, *arrival.reload)
+        message = arrival.message
+        assert message is not None, "what is no reload is a message"
+        event_id, event = decode_input(message.topic, message.payload, shard=self._shard, pseudonym=self._pseudonym)
+        if isinstance(event, ReloadRequested):
+            self._start_reload(event_id, reply_topic(message.topic, self._shard))
+            return None
+        return _Work(arrival, event_id, event, reply_topic(message.topic, self._shard))
+
+    async def _append(self, entries: list[Entry]) -> list[tuple[int, bool]] | None:
+        """Make *entries* durable, trying again until it works.
+
+        Raises:
+            JournalFenced: Another router has taken over.
+        """
+        loop = asyncio.get_running_loop()
+        while not self._stopping:
+            started_s = time.perf_counter()
+            try:
+                appended = await loop.run_in_executor(self._journal_thread, self._journal.append, self._shard, entries)
+            except JournalFenced:
+                raise
+            except JournalError as error:
+                logger.error("nothing can be accepted: %s", error)
+                self._trouble = f"the journal cannot be written: {error}"
+                self._turned_s = time.monotonic()
+                await asyncio.sleep(_JOURNAL_RETRY_S)
+            else:
+                self._trouble = None
+                self._metrics.committed(time.perf_counter() - started_s, len(entries))
+                return [(each.offset, each.duplicate) for each in appended]
+        return None
+
+    async def _handle(self, work: _Work, offset: int, duplicate: bool, now_ms: int) -> list[asyncio.Future[None]]:
+        """Give one journalled event to the engine and publish what follows."""
+        rejected: EventRejected | None = None
+        if duplicate:
+            self._metrics.duplicated()
+            # Whoever sends again may have missed what followed as well.
+            decisions, rejected = self._decider.outcome_of(offset)
+        else:
+            started_s = time.perf_counter()
+            try:
+                decisions = self._decider.apply(offset, now_ms, work.event)
+            except EventRejected as refusal:
+                decisions, rejected = [], refusal
+                self._metrics.rejected(refusal.reason)
+            else:
+                self._count_answered(work.event, now_ms)
+            self._metrics.handled(work.event, time.perf_counter() - started_s)
+        sent = []
+        for decided in decisions:
+            sent += await self._decide(now_ms, decided, is_new=not duplicate)
+        if rejected is None:
+            reply: Accepted | Rejected = Accepted(event_id=work.event_id, offset=offset, duplicate=duplicate)
+        else:
+            reply = Rejected(event_id=work.event_id, reason=rejected.reason, detail=rejected.detail)
+        sent += await self._reply(work.reply_to, reply)
+        self._metrics.decision_latency(time.perf_counter() - work.arrival.received_s)
+        return sent
+
+    async def _decide(self, now_ms: int, decided: Decided, *, is_new: bool = True) -> list[asyncio.Future[None]]:
+        if is_new:
+            self._metrics.decided(decided.decision)
+            self._watch(now_ms, decided)
+        return await self._publish(decided)
+
+    def _count_answered(self, event: Event, now_ms: int) -> None:
+        if isinstance(event, CallConnected):
+            view = self._decider.engine.find(event.call_id)
+            # A transferred call was answered before.
+            if view is not None and view.connected_ms == now_ms:
+                self._metrics.answered(view.portfolio_id, wait_ms=now_ms - view.arrived_ms)
+
+    # --- Beside the loop ---
+
+    def _start_reload(self, event_id: str | None, reply_to: str | None) -> None:
+        task = asyncio.create_task(self._reload(event_id or f"reload-{time.time_ns()}", reply_to))
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self, event_id: str, reply_to: str | None) -> None:
+        """Read and check the files in a thread, then let the loop put the new version into force."""
+        try:
+            description = await asyncio.to_thread(self._load_checked)
+        except OrganisationError as error:
+            logger.error("the organisation was not reloaded, the old one goes on: %s", error)
+            self._metrics.rejected(Rejection.ORGANISATION_INVALID)
+            detail = _first_lines(error.problems)
+            await self._reply(
+                reply_to, Rejected(event_id=event_id, reason=Rejection.ORGANISATION_INVALID, detail=detail)
+            )
+            return
+        reload = _Reload(event_id, OrganisationChanged(description=description), reply_to)
+        self._inbox.append(_Arrival(None, time.perf_counter(), reload))
+        self._wake.set()
+
+    def _load_checked(self) -> OrganisationDescription:
+        description = self._load_organisation()
+        Engine(description, limits=self._limits)
+        return description
+
+    async def _show_queues(self) -> None:
+        """Publish the queue of each portfolio, retained, when it has changed."""
+        while True:
+            for each in self.summary().portfolios:
+                status = PortfolioStatus(
+                    portfolio_id=each.portfolio_id, waiting=each.waiting, oldest_wait_ms=each.oldest_wait_ms
+                )
+                if self._shown.get(each.portfolio_id) != status:
+                    self._shown[each.portfolio_id] = status
+                    await self._outbox.wait_for_room()
+                    for topic in output_topics(status, self._shard):
+                        self._outbox.publish(topic, encode_output(status), retain=True)
+            await asyncio.sleep(_STATUS_EVERY_S)
+
+    def _now_ms(self) -> int:
+        # A clock that was set back must not take the engine with it; time then stands until the clock has caught up.
+        return max(_wall_ms(), self._decider.now_ms)
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _first_lines(problems: Sequence[Problem]) -> str:
+    shown = "; ".join(map(str, problems[:5]))
+    return shown if len(problems) <= 5 else f"{shown}; and {len(problems) - 5} more (router check shows all)"
