@@ -1,8 +1,8 @@
 """The routing engine: the one place where state changes.
 
-The engine does no I/O. It never reads a clock, draws a random number or awaits: time is an argument, and what to do next
-is a return value. Feed the same events at the same times into two engines and they decide alike; live service, crash
-recovery, replay and simulation are the same engine under different clocks.
+The engine does no I/O. It never reads a clock, draws a random number or awaits: time is an argument, and what to do
+next is a return value. Feed the same events at the same times into two engines and they decide alike; live service,
+crash recovery, replay and simulation are the same engine under different clocks.
 
 A deadline is served at the moment for which it was set, however late `Engine.expire` is called. That is why a journal
 of events alone, without a record of when the clock was looked at, reproduces every decision.

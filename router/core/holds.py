@@ -1,8 +1,8 @@
 """How long a call waits for its owner alone.
 
 ``prefer``: at most ``owner_wait_s`` from arrival, and only if the owner is expected to be free by then: the expected
-rest of the present call (`handling`), and a whole handling time for each call already held for the same owner. An owner
-in a pause or signed out is not waited for. ``strict``: for as long as the owner is on shift.
+rest of the present call (`handling`), and a whole handling time for each call held for the same owner that comes before
+it. An owner in a pause or signed out is not waited for. ``strict``: for as long as the owner is on shift.
 
 The hold is a part of the one wait: rings open by arrival time, whether or not the call was held meanwhile.
 """
@@ -26,5 +26,6 @@ def hold_until_ms(call: CallRecord, owner: AgentRecord, now_ms: int) -> int | No
     free_ms = expected_free_ms(owner, now_ms)
     if free_ms is None:
         return None
-    ahead = len(owner.held) - (call.call_id in owner.held)
+    place = (call.rank_ms, call.call_id)
+    ahead = sum((other.rank_ms, other.call_id) < place for other in owner.held.values())
     return until_ms if free_ms + ahead * handling_ms(owner) <= until_ms else None

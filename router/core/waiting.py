@@ -1,8 +1,8 @@
 """Calls that nobody can take yet, in the order in which they will be answered.
 
 A waiting call stands in the queue of every group whose ring has opened for it, and in the personal queues of its owner
-and backups; while it is held, in its owner's alone. A freed agent looks at two heads, its group's and its own, and takes
-the smaller: by class (own clients, own portfolios, others: where the team serves its own first), then rank.
+and backups; while it is held, in its owner's alone. A freed agent looks at two heads, its group's and its own, and
+takes the smaller: by class (own clients, own portfolios, others: where the team serves its own first), then rank.
 """
 
 from bisect import bisect_left, insort

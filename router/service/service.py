@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from router.core import Engine, EventRejected, Limits, OrganisationError, Problem, Rejection
 from router.core.events import CallConnected, Event, OrganisationChanged, RouterResumed
@@ -220,7 +220,7 @@ class Service:
         )
         showing = asyncio.create_task(self._show_queues())
         feeding = asyncio.create_task(self._feed())
-        stopped: asyncio.Task[object] = asyncio.create_task(stop.wait())
+        stopped = asyncio.create_task(stop.wait())
         self._trouble = None
         try:
             await asyncio.wait((connecting, showing, feeding, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -237,9 +237,10 @@ class Service:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STOP_TIMEOUT_S):
                     await self._outbox.wait_empty()
-            for task in (connecting, showing, stopped, *self._reloads):
-                task.cancel()
-            await asyncio.gather(connecting, showing, stopped, *self._reloads, return_exceptions=True)
+            beside: list[asyncio.Task[Any]] = [connecting, showing, stopped, *self._reloads]
+            for each in beside:
+                each.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             self._journal_thread.shutdown()
 
     def reload(self) -> None:

@@ -251,7 +251,9 @@ def play(books: Books, actions: list[tuple[Any, ...]]) -> None:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(descriptions(), st.lists(ACTIONS, min_size=5, max_size=80))
-def test_invariants_hold_after_every_event(description: OrganisationDescription, actions: list[tuple[Any, ...]]) -> None:
+def test_invariants_hold_after_every_event(
+    description: OrganisationDescription, actions: list[tuple[Any, ...]]
+) -> None:
     books = Books(description)
     for agent_id in AGENTS[:4]:
         books.send(e.AgentSignedIn(agent_id=agent_id))
