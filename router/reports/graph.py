@@ -464,12 +464,14 @@ def _absence_lines(absences: Iterable[Absence], kind: Absentee) -> list[Renderab
         # What is lost by one alone is worth a row of its own, and so is a portfolio left with nobody.
         unique = (absence.unserved, absence.skills, absence.languages)
         alike[unique, tuple(loss.then_s for loss in absence.portfolios)].append(absence)
-    for same in list(alike.values())[:_ROWS_MAX]:
+    rows = list(alike.values())
+    for same in rows[:_ROWS_MAX]:
         first = same[0]
         style = "red" if first.unserved else "yellow"
-        names = first.id if len(same) == 1 else f"{first.id} to {same[-1].id} ({len(same)} {kind}s), each"
+        names = first.id if len(same) == 1 else f"{first.id} ... {same[-1].id} ({len(same)} {kind}s), each"
         table.add_row(Text(names, style=style), Text("; ".join(_consequences(first, named=len(same) == 1))))
-    return [table, *_more(len(alike), f"kinds of {kind}s whose absence breaks something")]
+    left_out = sum(len(same) for same in rows[_ROWS_MAX:])
+    return [table, *_more(left_out, f"of {len(chosen):,} {kind}s whose absence breaks something")]
 
 
 def _consequences(absence: Absence, *, named: bool) -> Iterable[str]:
@@ -498,7 +500,7 @@ def _rings_table(portfolios: Sequence[PortfolioReach]) -> RenderableType:
         steps = [f"{ring.after_s} s: {ring.agents}" for ring in reach.rings]
         shown = steps if len(steps) <= 6 else [*steps[:5], "...", steps[-1]]
         table.add_row(reach.portfolio_id, reach.owner_team, f"{reach.clients:,}", ", ".join(shown))
-    return Lines(table, *_more(len(portfolios), "portfolios"))
+    return Lines(table, *_more(len(portfolios) - _ROWS_MAX, f"of {len(portfolios):,} portfolios"))
 
 
 def _portfolio_lines(reach: PortfolioReach, summary: GraphSummary) -> Iterable[RenderableType]:
@@ -542,5 +544,5 @@ def _some(names: Sequence[str], most: int = _NAMES_MAX, *, of: int | None = None
     return ", ".join([*names[:most], *more])
 
 
-def _more(count: int, what: str) -> list[RenderableType]:
-    return [Text(f"... {count - _ROWS_MAX:,} more of {count:,} {what}", style="dim")] if count > _ROWS_MAX else []
+def _more(count: int, of_what: str) -> list[RenderableType]:
+    return [Text(f"... {count:,} more {of_what}", style="dim")] if count > 0 else []

@@ -402,8 +402,8 @@ class Service:
                 decisions, rejected = [], refusal
                 self._metrics.rejected(refusal.reason)
             else:
+                self._metrics.handled(work.event, time.perf_counter() - started_s)
                 self._count_answered(work.event, now_ms)
-            self._metrics.handled(work.event, time.perf_counter() - started_s)
         sent = []
         for decided in decisions:
             sent += await self._decide(now_ms, decided, is_new=not duplicate)

@@ -107,7 +107,13 @@ class MemorylessModel:
     def __init__(
         self, kinds: Sequence[Kind], crews: Sequence[Crew], companions: Sequence[Companion] | None = None
     ) -> None:
-        """*companions* None: one, of all callers and all agents."""
+        """*companions* None: one, of all callers and all agents.
+
+        Raises:
+            ValueError: Some kinds have patience and others have not.
+        """
+        if len({kind.patience_s is None for kind in kinds}) != 1:
+            raise ValueError("give every kind of call a mean patience, or none of them")
         self.kinds = tuple(kinds)
         self.crews = tuple(crews)
         self.agents = sum(crew.agents for crew in crews)
@@ -194,10 +200,7 @@ class Fates(NamedTuple):
 
 
 def draw_callers(model: MemorylessModel, calls: int, rng: np.random.Generator) -> CallerDraw:
-    """So many callers on top of the opening ones.
-
-    All kinds of a model are patient alike or not at all in this: either every kind has a mean patience or none.
-    """
+    """The opening callers, and so many *calls* more."""
     kinds = model.kinds
     rates = np.array([kind.rate for kind in kinds])
     opening = np.repeat(np.arange(len(kinds)), [round(kind.load) for kind in kinds])
@@ -206,7 +209,7 @@ def draw_callers(model: MemorylessModel, calls: int, rng: np.random.Generator) -
     arrived_s = np.concatenate([np.zeros(len(opening)), np.cumsum(gaps_s)])
     service_s = rng.exponential(np.array([each.service_s for each in kinds])[kind])
     patience_ms = None
-    if all(each.patience_s is not None for each in kinds):
+    if kinds[0].patience_s is not None:
         patience_ms = _milliseconds(rng.exponential(np.array([each.patience_s for each in kinds])[kind]))
     return CallerDraw(kind, _milliseconds(arrived_s), _milliseconds(service_s), patience_ms, len(opening))
 

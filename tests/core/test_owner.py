@@ -237,8 +237,8 @@ def test_each_call_held_before_adds_a_whole_handling_time() -> None:
 def test_calls_held_behind_a_call_do_not_count_against_it() -> None:
     """When Ana takes the first of three held calls, the second is next and stays held; the third is let go.
 
-    She overran, and is now expected to need 450 s a call: the second call would be hers at 900 s, before its hold ends at
-    925 s, the third at 1,350 s.
+    She overran, and is now expected to need 450 s a call: the second call would be hers at 900 s, before its hold ends
+    at 925 s, the third at 1,350 s.
     """
     bench = ana_in_a_call(ana_and_bo(owner_wait_s=700))
     for call_id in ("c1", "c2", "c3"):
