@@ -32,7 +32,8 @@ from router.core.model import (
 )
 from router.core.organisation import Organisation
 from router.pseudonym import Pseudonymiser
-from router.settings import load_organisation, load_settings, read_organisation
+from router.organisation_files import load_organisation, read_organisation
+from router.settings import load_settings
 
 CONFIG = Path(__file__).parent.parent / "config"
 PSEUDONYM = Pseudonymiser(b"a key for the tests of the files").of

@@ -10,13 +10,14 @@ from router.core import Limits, OrganisationError
 from router.core.model import OrganisationDescription
 from router.core.organisation import Organisation
 from router.journal import SqliteJournal
+from router.organisation_files import read_organisation
 from router.pseudonym import Pseudonymiser, load_or_create_key
 from router.service.broker import EmbeddedBroker
 from router.service.http import create_app
 from router.service.http import serve as serve_http
 from router.service.mqtt import BrokerUrl
 from router.service.service import Service, Watch
-from router.settings import Settings, read_organisation
+from router.settings import Settings
 
 __all__ = ["Addresses", "checked_organisation", "limits_of", "pseudonymiser_of", "serve"]
 

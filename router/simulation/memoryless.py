@@ -227,21 +227,26 @@ def play(model: MemorylessModel, draw: CallerDraw) -> Fates:
     )
 
 
-def first_come_first_served(draw: CallerDraw, agents: int) -> Fates:
-    """What becomes of the callers when all agents take all calls, in order of arrival, the longest idle agent first.
+def first_come_first_served(model: MemorylessModel, draw: CallerDraw) -> Fates:
+    """What becomes of the callers when each, in order of arrival, takes the agent of its teams who is free first.
 
-    The recursion of Kiefer & Wolfowitz (Transactions of the American Mathematical Society 78 (1955) 1-18) with patience:
-    a caller is for the agent who is free first, and hangs up if that takes longer than patience lasts. A few lines
-    that share nothing with the engine, and must agree with it call by call.
+    That is first come, first served with assignment to the longest idle: the recursion of Kiefer & Wolfowitz (Transactions
+    of the American Mathematical Society 78 (1955) 1-18), with a heap of agents for each team, and callers who hang up when
+    nobody is free before their patience ends. A few lines that share nothing with the engine: all that a model's kinds and
+    crews say beyond who may serve whom (skills, strategy, ``after_s``) is left aside.
     """
-    free = [(0, number) for number in range(agents)]
+    crews = {crew.team_id: number for number, crew in enumerate(model.crews)}
+    free: list[list[tuple[int, int]]] = [[] for _ in crews]
+    for agent, crew in enumerate(model.team_of_agent.tolist()):
+        free[crew].append((0, agent))
+    reach = [[free[crews[link.team_id]] for link in kind.teams] for kind in model.kinds]
     waits, taken, queued = [], [], []
     patience = draw.patience_ms.tolist() if draw.patience_ms is not None else None
-    for index, (arrived_ms, service_ms) in enumerate(
-        zip(draw.arrived_ms.tolist(), draw.service_ms.tolist(), strict=True)
-    ):
-        free_ms, agent = free[0]
-        wait_ms = max(0, free_ms - arrived_ms)
+    numbers = zip(draw.kind.tolist(), draw.arrived_ms.tolist(), draw.service_ms.tolist(), strict=True)
+    for index, (kind, arrived_ms, service_ms) in enumerate(numbers):
+        crew_free = min(reach[kind])
+        free_ms, agent = crew_free[0]
+        wait_ms = free_ms - arrived_ms if free_ms > arrived_ms else 0
         queued.append(wait_ms > 0)
         if patience is not None and wait_ms > patience[index]:
             waits.append(patience[index])
@@ -249,7 +254,7 @@ def first_come_first_served(draw: CallerDraw, agents: int) -> Fates:
         else:
             waits.append(wait_ms)
             taken.append(agent)
-            heapreplace(free, (arrived_ms + wait_ms + service_ms, agent))
+            heapreplace(crew_free, (arrived_ms + wait_ms + service_ms, agent))
     return Fates(np.array(waits), np.array(taken), np.array(queued))
 
 

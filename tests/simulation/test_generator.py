@@ -10,7 +10,7 @@ import pytest
 from router.core.events import AgentReady, AgentRefreshed, AgentSignedIn
 from router.core.model import CallId, OrganisationDescription, Segment, Site, SiteId
 from router.core.organisation import Organisation
-from router.settings import load_organisation
+from router.organisation_files import load_organisation
 from router.simulation.callers import Caller
 from router.simulation.floor import Answer, VirtualFloor
 from router.simulation.generator import (
@@ -56,7 +56,7 @@ def test_equal_seeds_give_equal_days_and_others_do_not(laquila: Organisation) ->
 def test_a_day_does_not_depend_on_the_order_of_sets() -> None:
     program = (
         "from router.core.organisation import Organisation\n"
-        "from router.settings import load_organisation\n"
+        "from router.organisation_files import load_organisation\n"
         "from router.simulation.generator import generate_day\n"
         "from pathlib import Path\n"
         "description = load_organisation(Path('config/small/organisation.toml'), pseudonym=str)\n"
