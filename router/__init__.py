@@ -1,1 +1,18 @@
-"""A call router for portfolio teams: the owner first, then the owning team, then wider rings of the organisation."""
+"""A call router for portfolio teams: the owner first, then the owning team, then wider rings of the organisation.
+
+What a platform needs is here; the parts have their own modules.
+"""
+
+from router.core import Engine, EventRejected, Limits, OrganisationError, Rejection, RouterError
+from router.gateway import Gateway, GatewayClosedError
+
+__all__ = [
+    "Engine",
+    "EventRejected",
+    "Gateway",
+    "GatewayClosedError",
+    "Limits",
+    "OrganisationError",
+    "Rejection",
+    "RouterError",
+]

@@ -25,7 +25,7 @@ from router.core.organisation import Organisation
 from router.gateway import Gateway
 from router.journal import SqliteJournal
 from router.play import Platform
-from router.reports.graph import as_text, draw_organisation, draw_portfolio, summarise_graph
+from router.reports.graph import as_text, find_portfolio, summarise_graph
 from router.service.app import Addresses, checked_organisation, limits_of, pseudonymiser_of, serve
 from router.service.decider import Decided, recover
 from router.settings import Settings, load_settings
@@ -311,10 +311,11 @@ def graph(
     """The organisation as a graph: rings of a portfolio, orphans, and what one absence breaks."""
     settings = load_settings(config, os.environ)
     organisation = Organisation(checked_organisation(settings, pseudonymiser_of(settings).of))
-    portfolio_id = PortfolioId(portfolio) if portfolio is not None else None
-    if portfolio_id is not None and portfolio_id not in organisation.portfolios:
-        _fail(f"there is no portfolio {portfolio!r}; there are {', '.join(sorted(organisation.portfolios)[:8])} ...")
+    portfolio_id = find_portfolio(portfolio, organisation.portfolios) if portfolio is not None else None
     if figure is not None:
+        # Not at the top: matplotlib would make every command wait for it.
+        from router.reports.drawing import draw_organisation, draw_portfolio
+
         if portfolio_id is not None:
             draw_portfolio(organisation, portfolio_id, figure)
         else:

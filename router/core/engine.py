@@ -630,12 +630,17 @@ class Engine:
             self._deadlines.wake(call, self._waiting.next_change_ms(call, self._now))
             self._announce(call, Rule.CALLBACK_REQUESTED)
             return
-        # The ringing agent would find nobody on the line: the offer is made again as a call-back.
+        # The ringing agent would find nobody on the line: the offer is made again as a call-back. The agent has not
+        # turned the call down, so is idle like any other when it looks for somebody, and the owner still comes first.
         offer = call.offer
         assert offer is not None, "an offered call has an offer"
+        agent = offer.agent
         self._withdraw(offer, Rule.CALLBACK_REQUESTED)
-        self._free(offer.agent)
-        self._part(call, offer.agent)
+        self._free(agent)
+        self._roster.rest(agent, self._now)
+        self._route(call)
+        if agent.is_free:
+            self._take(agent)
 
     def _connect_failed(self, event: e.ConnectFailed) -> None:
         self._not_connected(self._live_call(event.call_id, CallStatus.ACCEPTED), Rule.CONNECT_FAILED)

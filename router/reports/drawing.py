@@ -93,6 +93,7 @@ _TEXT_PT = 9.0
 _SMALL_PT = 7.5
 # Mean width of a character of DejaVu Sans as a share of its size, on the safe side for ids in capitals; an inch has 72 pt.
 _CHARACTER_WIDTH = 0.62 / 72
+_BOLD_WIDTH = 1.13
 
 
 class _Sheet:
@@ -109,7 +110,8 @@ class _Sheet:
 
     def text(self, x: float, y: float, words: str, *, width: float, size: float = _TEXT_PT, **style: Any) -> None:
         """One line, cut short where it would be wider than *width*. *y* is its middle."""
-        most = max(1, int(width / (size * _CHARACTER_WIDTH)))
+        wide = _BOLD_WIDTH if style.get("weight") == "bold" else 1.0
+        most = max(1, int(width / (size * wide * _CHARACTER_WIDTH)))
         if len(words) > most:
             words = words[: most - 1].rstrip() + "…"
         style = {"color": _INK, "va": "center", **style}
@@ -153,11 +155,9 @@ class _Sheet:
 
     def legend(self, handles: Sequence[Artist], y: float) -> None:
         """In as many columns as fit, from *y* downwards."""
-        longest = max(len(str(handle.get_label())) for handle in handles)
-        columns = max(1, int((self.width - 2 * _MARGIN) / (0.75 + longest * _TEXT_PT * _CHARACTER_WIDTH)))
         self._axes.legend(
             handles=handles, loc="upper left", bbox_to_anchor=(_MARGIN, y), bbox_transform=self._axes.transData,
-            ncols=columns, frameon=False, borderaxespad=0, borderpad=0, fontsize=_TEXT_PT, labelcolor=_INK,
+            ncols=_legend_columns(handles, self.width), frameon=False, borderaxespad=0, borderpad=0, fontsize=_TEXT_PT, labelcolor=_INK,
             prop={"family": "DejaVu Sans", "size": _TEXT_PT},
         )  # fmt: skip
 
@@ -178,6 +178,15 @@ def _wrapped(paragraphs: Iterable[str], width: float) -> list[str]:
     return [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, most)]
 
 
+def _legend_columns(handles: Sequence[Artist], width: float) -> int:
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    return max(1, int((width - 2 * _MARGIN) / (0.7 + longest * _TEXT_PT * _CHARACTER_WIDTH)))
+
+
+def _legend_height(handles: Sequence[Artist], width: float) -> float:
+    return math.ceil(len(handles) / _legend_columns(handles, width)) * _LINE + _MARGIN
+
+
 def _site_colours(organisation: Organisation) -> Mapping[str, str]:
     """A colour a site, the largest sites first; those beyond the palette share one."""
     agents = Counter(_site_of(organisation, agent.team_id) for agent in organisation.agents.values())
@@ -192,13 +201,13 @@ def _site_of(organisation: Organisation, team_id: TeamId) -> str:
     return organisation.teams[team_id].site_id
 
 
-def _site_handles(colours: Mapping[str, str], shown: Iterable[str]) -> list[Artist]:
+def _site_handles(colours: Mapping[str, str], shown: Iterable[str], marker: str) -> list[Artist]:
     """Legend entries for the sites that are shown."""
     chosen = set(shown)
     named = [site_id for site_id in colours if site_id in chosen and colours[site_id] != _OTHER_SITES]
-    handles = [_mark(f"site {site_id}", colours[site_id], "s") for site_id in named]
+    handles = [_mark(f"site {site_id}", colours[site_id], marker) for site_id in named]
     if any(colours[site_id] == _OTHER_SITES for site_id in chosen):
-        handles.append(_mark("other sites", _OTHER_SITES, "s"))
+        handles.append(_mark("other sites", _OTHER_SITES, marker))
     return handles
 
 
@@ -212,8 +221,8 @@ def _plural(count: int, noun: str) -> str:
 
 # --- One portfolio -------------------------------------------------------------------------------------------------
 
-_CARD = (2.1, 0.92)
-_GUTTER = 1.0
+_CARD = (2.05, 0.92)
+_GUTTER = 0.85
 """Between columns: lanes of arrows in its left part, labels in its right part."""
 _ROW = 1.16
 _LANES = 4
@@ -259,8 +268,10 @@ def portfolio_figure(organisation: Organisation, portfolio_id: str) -> Figure:
     width = max(9.0, 2 * _MARGIN + (columns + 1) * (_CARD[0] + _GUTTER) - _GUTTER)
     facts = [*_facts(portfolio), *_left_out(grid)]
     top = 0.75 + _LINE * len(_wrapped(facts, width)) + 0.2
-    bottom = top + 0.75 + _ROW * min(len(grid.rows), _ROWS_MAX)
-    sheet = _Sheet(width, bottom + 1.15)
+    bottom = top + 0.75 + _ROW * len(grid.cards)
+    colours = _site_colours(organisation)
+    handles = _portfolio_handles(organisation, grid, colours)
+    sheet = _Sheet(width, bottom + 0.2 + _legend_height(handles, width))
     clients = sum(
         (client.portfolio_id or organisation.default_portfolio) == portfolio.portfolio_id
         for client in organisation.description.clients
@@ -273,13 +284,12 @@ def portfolio_figure(organisation: Organisation, portfolio_id: str) -> Figure:
     _draw_columns(sheet, grid, top, bottom)
     _draw_ways(sheet, organisation, portfolio, grid, top)
     _draw_start(sheet, portfolio, clients, top)
-    colours = _site_colours(organisation)
     for team_id, cards in grid.cards.items():
         for column, joining in cards.items():
             x, y = _corner(column, grid.rows[team_id], top)
             colour = colours[_site_of(organisation, team_id)]
-            _draw_card(sheet, (x, y), team_id, joining, colour, portfolio.skills)
-    _draw_portfolio_legend(sheet, organisation, grid, colours, bottom + 0.2)
+            _draw_card(sheet, (x, y), team_id, joining, len(cards) > 1, colour, portfolio.skills)
+    sheet.legend(handles, bottom + 0.2)
     return sheet.figure
 
 
@@ -388,7 +398,8 @@ def _draw_ways(sheet: _Sheet, organisation: Organisation, portfolio: Portfolio, 
             sheet.line([(left, middle), (right, middle)], linestyle=(0, (4, 3)), color=_EDGE)
         before, node = paths["team", str(team_id)][-2:]
         after_s = organisation.graph.edges[before, node]["after_s"]
-        sheet.text(x - 0.2, middle - 0.11, f"+{after_s} s", width=0.6, size=_SMALL_PT, ha="right")
+        label = f"+{after_s} s" if after_s else "at once"
+        sheet.text(x - 0.16, middle - 0.11, label, width=0.6, size=_SMALL_PT, ha="right")
         from_column, from_row = (
             (-1, 0) if before == source else (min(grid.cards[TeamId(before[1])]), grid.rows[TeamId(before[1])])
         )
@@ -403,7 +414,7 @@ def _draw_ways(sheet: _Sheet, organisation: Organisation, portfolio: Portfolio, 
             # Straight below each other: down the narrow strip between labels and cards.
             sheet.line([(from_x, leaves), (x - 0.1, leaves), (x - 0.1, middle), (x, middle)])
         else:
-            turn = from_x + _CARD[0] + 0.14 + 0.07 * lane
+            turn = from_x + _CARD[0] + 0.1 + 0.06 * lane
             sheet.line([(from_x + _CARD[0], leaves), (turn, leaves), (turn, middle), (x, middle)])
 
 
@@ -420,6 +431,7 @@ def _draw_card(
     corner: tuple[float, float],
     team_id: TeamId,
     joining: Sequence[_Joining],
+    has_more: bool,
     colour: str,
     needs: Sequence[SkillNeed],
 ) -> None:
@@ -427,7 +439,7 @@ def _draw_card(
     sheet.card(x, y, *_CARD, bar=colour)
     room = _CARD[0] - 0.3
     count = sum(entry.agents for entry in joining)
-    number = _plural(count, "agent") if count else "nobody yet"
+    number = _plural(count, "agent") if count else "nobody yet" if has_more else "nobody fits"
     sheet.text(x + _CARD[0] - 0.1, y + 0.17, number, width=0.9, size=_SMALL_PT, ha="right")
     sheet.text(x + 0.18, y + 0.17, team_id, width=room - 0.75, weight="bold")
     if not count:
@@ -455,9 +467,7 @@ def _levels_words(need: SkillNeed, groups: Sequence[Group]) -> str:
     return f"{need.skill} {low}" if low == high else f"{need.skill} {low}–{high}"
 
 
-def _draw_portfolio_legend(
-    sheet: _Sheet, organisation: Organisation, grid: _Grid, colours: Mapping[str, str], y: float
-) -> None:
+def _portfolio_handles(organisation: Organisation, grid: _Grid, colours: Mapping[str, str]) -> list[Artist]:
     joining = [entry for cards in grid.cards.values() for entries in cards.values() for entry in entries]
     handles = [_mark("agent who meets the needs in full", _MEETS, "o")]
     if any(entry.relaxed for entry in joining):
@@ -467,8 +477,7 @@ def _draw_portfolio_legend(
     handles.append(Line2D([], [], color=_FAINT, label="quickest way, and the wait it adds"))
     if any(len(cards) > 1 for cards in grid.cards.values()):
         handles.append(Line2D([], [], color=_EDGE, linestyle="--", label="more agents of the same team"))
-    handles += _site_handles(colours, (_site_of(organisation, team_id) for team_id in grid.cards))
-    sheet.legend(handles, y)
+    return [*handles, *_site_handles(colours, (_site_of(organisation, team_id) for team_id in grid.cards), "s")]
 
 
 # --- The whole organisation ----------------------------------------------------------------------------------------
@@ -514,7 +523,7 @@ def organisation_figure(organisation: Organisation) -> Figure:
     columns, apart = _columns(units, helps)
     tallest = max((len(column) for column in columns), default=0)
     apart_a_row = max(3, len(columns))
-    width = max(9.5, 2 * _MARGIN + _ARCS + max(len(columns), 1) * (_UNIT[0] + _UNIT_GUTTER) - _UNIT_GUTTER)
+    width = max(9.5, 2 * _MARGIN + 2 * _ARCS + max(len(columns), 1) * (_UNIT[0] + _UNIT_GUTTER) - _UNIT_GUTTER)
     if apart:
         width = max(width, 2 * _MARGIN + apart_a_row * (_UNIT[0] + 0.2))
     facts = list(_organisation_facts(organisation, by_site=by_site, helps=helps))
@@ -522,7 +531,10 @@ def organisation_figure(organisation: Organisation) -> Figure:
     middle = top + tallest * _UNIT_ROW
     apart_rows = math.ceil(len(apart) / apart_a_row)
     bottom = middle + (0.5 + apart_rows * _UNIT_ROW if apart else 0)
-    sheet = _Sheet(width, bottom + 1.2)
+    colours = _site_colours(organisation)
+    styles = _wait_styles(helps)
+    handles = _organisation_handles(units.values(), helps, styles, colours)
+    sheet = _Sheet(width, bottom + 0.25 + _legend_height(handles, width))
     sheet.text(
         _MARGIN, 0.4, "The organisation: who owns which portfolios, and who helps whom",
         width=width - 2 * _MARGIN, size=_TITLE_PT, weight="bold",
@@ -539,14 +551,12 @@ def organisation_figure(organisation: Organisation) -> Figure:
     for place, name in enumerate(apart):
         row, number = divmod(place, apart_a_row)
         places[name] = (-1, _MARGIN + number * (_UNIT[0] + 0.2), middle + 0.5 + (row + 0.5) * _UNIT_ROW)
-    styles = _wait_styles(helps)
     for help_ in helps:
-        _draw_help(sheet, help_, helps, places, styles)
-    colours = _site_colours(organisation)
+        _draw_help(sheet, help_, helps, places, styles, last_column=len(columns) - 1, height=tallest * _UNIT_ROW)
     largest = max(unit.agents for unit in units.values())
     for name, (_, x, y) in places.items():
         _draw_unit(sheet, units[name], x, y, colours[units[name].site_id], largest)
-    _draw_organisation_legend(sheet, units.values(), helps, styles, colours, bottom + 0.25)
+    sheet.legend(handles, bottom + 0.25)
     return sheet.figure
 
 
@@ -644,6 +654,9 @@ def _draw_help(
     helps: Sequence[_Help],
     places: Mapping[str, tuple[int, float, float]],
     styles: Mapping[int, tuple[str, float]],
+    *,
+    last_column: int,
+    height: float,
 ) -> None:
     colour, width = styles[help_.after_s]
     style = {"color": colour, "linewidth": width, "linestyle": (0, (1, 1.5)) if help_.named else "solid"}
@@ -653,10 +666,13 @@ def _draw_help(
         return
     (from_column, from_x, from_y), (to_column, to_x, to_y) = places[help_.helped], places[help_.helper]
     if from_column == to_column:
-        # Round the left side of the column, further out the further it leads.
-        bulge = from_x - min(_ARCS, 0.25 + 0.06 * abs(to_y - from_y) / _UNIT_ROW) * 4 / 3
+        # Round the side of the column to which no other arrow comes, further out the further it leads.
+        out = 0.25 + (_ARCS - 0.3) * math.sqrt(abs(to_y - from_y) / height)
+        side, bulge = from_x, from_x - out * 4 / 3
+        if from_column == last_column > 0:
+            side, bulge = from_x + _UNIT[0], from_x + _UNIT[0] + out * 4 / 3
         gap = math.copysign(0.08, to_y - from_y)
-        ends = [(from_x, from_y + gap), (bulge, from_y + gap), (bulge, to_y - gap), (to_x, to_y - gap)]
+        ends = [(side, from_y + gap), (bulge, from_y + gap), (bulge, to_y - gap), (side, to_y - gap)]
     elif from_column < to_column:
         from_x += _UNIT[0]
         reach = (to_x - from_x) / 2
@@ -677,27 +693,27 @@ def _draw_unit(sheet: _Sheet, unit: _Unit, x: float, y: float, colour: str, larg
     if unit.teams > 1:
         words.insert(0, _plural(unit.teams, "team"))
     if unit.portfolios:
-        words += [_plural(unit.portfolios, "portfolio"), _plural(unit.clients, "client")]
+        words.append(_plural(unit.portfolios, "portfolio"))
+    if unit.clients:
+        words.append(_plural(unit.clients, "client"))
     sheet.text(x + 0.56, y + 0.12, ", ".join(words), width=width - 0.62, size=_SMALL_PT, color=_FAINT)
 
 
-def _draw_organisation_legend(
-    sheet: _Sheet,
+def _organisation_handles(
     units: Iterable[_Unit],
     helps: Sequence[_Help],
     styles: Mapping[int, tuple[str, float]],
     colours: Mapping[str, str],
-    y: float,
-) -> None:
+) -> list[Artist]:
     units = list(units)
-    handles = _site_handles(colours, (unit.site_id for unit in units))
+    handles = _site_handles(colours, (unit.site_id for unit in units), "o")
     waits = list(styles)
     for wait in waits[:_WAYS_MAX]:
         colour, width = styles[wait]
-        later = " or later" if wait == waits[_WAYS_MAX - 1 : _WAYS_MAX] and len(waits) > _WAYS_MAX else ""
+        later = " or later" if len(waits) > _WAYS_MAX and wait == waits[_WAYS_MAX - 1] else ""
         handles.append(Line2D([], [], color=colour, linewidth=width, label=f"helps after {wait} s{later}"))
     if any(help_.named for help_ in helps):
-        handles.append(Line2D([], [], color=_FAINT, linestyle=":", linewidth=1.5, label="only for single portfolios"))
+        handles.append(Line2D([], [], color=_FAINT, linestyle=":", linewidth=1.5, label="only for portfolios that ask for it"))
     if any(not unit.reached for unit in units):
         handles.append(
             Line2D(
@@ -705,4 +721,4 @@ def _draw_organisation_legend(
                 label="no portfolio reaches it",
             )
         )  # fmt: skip
-    sheet.legend(handles, y)
+    return handles

@@ -58,9 +58,7 @@ def interval(values: ArrayLike, controls: ArrayLike | None = None, *, confidence
     coefficients = inverse @ design.T @ figures
     residuals = figures - design @ coefficients
     deviation = sqrt(float(residuals @ residuals) / degrees * float(inverse[0, 0]))
-    return Interval(
-        float(coefficients[0]), t_quantile((1 + confidence) / 2, degrees=degrees) * deviation, confidence
-    )
+    return Interval(float(coefficients[0]), t_quantile((1 + confidence) / 2, degrees=degrees) * deviation, confidence)
 
 
 def ratio_interval(

@@ -11,7 +11,7 @@ from router.core.decisions import ConnectCall, EndCall, OfferCall, PauseAgent, Q
 from router.core.errors import Rejection
 from router.core.events import CallConnected, CallRefreshed, ConnectFailed, OfferAccepted
 from router.core.explain import Verdict
-from router.core.model import AgentId, AgentStatus, CallId, CallStatus, OfferId, Outcome
+from router.core.model import AgentId, AgentStatus, CallId, CallStatus, ClientId, OfferId, Outcome, PortfolioId
 from tests.core.builders import (
     Bench,
     accepted,
@@ -60,8 +60,8 @@ def test_offer_says_what_whom_until_when_and_why() -> None:
         offer_id=OfferId("o1"),
         agent_id=AgentId("ana"),
         expires_at_ms=30_000,
-        portfolio_id="gold",
-        client_id="K1",
+        portfolio_id=PortfolioId("gold"),
+        client_id=ClientId("K1"),
         callback=False,
     )
 
