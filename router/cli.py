@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from router.core import OrganisationError, RouterError
 from router.core.decisions import Decision
 from router.core.explain import Explanation
-from router.core.model import CallId, OrganisationDescription, OwnerMode, PortfolioId
+from router.core.model import CallId, OrganisationDescription, OwnerMode
 from router.core.organisation import Organisation
 from router.gateway import Gateway
 from router.journal import SqliteJournal

@@ -13,8 +13,10 @@ drops what it has seen.
 
 import asyncio
 import contextlib
+import itertools
 import logging
-import uuid
+import secrets
+import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from types import TracebackType
@@ -99,6 +101,9 @@ class Gateway:
         self._client_id = client_id
         self._resend_s = resend_s
         self._connect_timeout_s = connect_timeout_s
+        # Event ids that sort by time are several times cheaper for the router's journal than random ones.
+        self._name = f"{time.time_ns():x}{secrets.token_hex(4)}"
+        self._numbers = itertools.count()
         self._connection: Connection | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._sending: dict[str, _Sending] = {}
@@ -184,7 +189,7 @@ class Gateway:
         """
         if self._closed is not None:
             raise GatewayClosedError(self._closed)
-        event_id = event_id or uuid.uuid4().hex
+        event_id = event_id or f"{self._name}-{next(self._numbers):09}"
         if event_id in self._sending:
             raise ValueError(f"event {event_id} is under way already")
         topic = input_topic(event, self._shard)

@@ -24,7 +24,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.path import Path as Outline
 
 from router.core.errors import RouterError
-from router.core.model import FallbackKind, Portfolio, PortfolioId, SkillNeed, TeamId
+from router.core.model import FallbackKind, Portfolio, SkillNeed, TeamId
 from router.core.organisation import Organisation
 from router.core.plans import opens_ms
 from router.core.state import Group, Plan
@@ -150,7 +150,13 @@ class _Sheet:
     def dots(self, x: float, y: float, colour: str, *, square: bool = False, size: float = 0.105) -> None:
         marker = "s" if square else "o"
         self._axes.plot(
-            [x], [y], marker=marker, markersize=size * 72 * (0.85 if square else 1), color=colour, linestyle="", zorder=6
+            [x],
+            [y],
+            marker=marker,
+            markersize=size * 72 * (0.85 if square else 1),
+            color=colour,
+            linestyle="",
+            zorder=6,
         )
 
     def legend(self, handles: Sequence[Artist], y: float) -> None:
@@ -324,7 +330,11 @@ def _facts(portfolio: Portfolio) -> Iterable[str]:
         needs.append(f"an agent in {' or '.join(portfolio.countries)}")
     yield f"Agents need: {'; '.join(needs)}." if needs else "Agents need no particular skill."
     owner = "A client's owner and backups are asked before all others"
-    yield f"{owner}; a busy owner is waited for up to {portfolio.owner_wait_s} s." if portfolio.owner_wait_s else f"{owner}."
+    yield (
+        f"{owner}; a busy owner is waited for up to {portfolio.owner_wait_s} s."
+        if portfolio.owner_wait_s
+        else f"{owner}."
+    )
     if portfolio.max_wait_s is not None:
         yield f"A caller who has waited for {portfolio.max_wait_s} s {_fallback_words(portfolio)}."
 
@@ -368,7 +378,9 @@ def _draw_columns(sheet: _Sheet, grid: _Grid, top: float, bottom: float) -> None
             joined[column] += sum(entry.agents for entry in joining)
     left = _MARGIN
     sheet.text(left, top + 0.12, "the caller has waited", width=_CARD[0], weight="bold")
-    sheet.text(left, top + 0.36, "agents who may be offered the call", width=_CARD[0] + 0.5, size=_SMALL_PT, color=_FAINT)
+    sheet.text(
+        left, top + 0.36, "agents who may be offered the call", width=_CARD[0] + 0.5, size=_SMALL_PT, color=_FAINT
+    )
     so_far = 0
     columns = min(len(grid.waits_s), _COLUMNS_MAX)
     for column in range(columns):
@@ -567,7 +579,9 @@ def _organisation_facts(organisation: Organisation, *, by_site: bool, helps: Seq
         f"{_plural(len(organisation.teams), 'team')} at {_plural(len(organisation.sites), 'site')}."
     )
     shown = "A card is a site with all its teams." if by_site else "A card is a team, with the portfolios that it owns."
-    arrows = "An arrow leads to whoever helps once a caller has waited for so long." if helps else "Nobody helps anybody."
+    arrows = (
+        "An arrow leads to whoever helps once a caller has waited for so long." if helps else "Nobody helps anybody."
+    )
     yield f"{shown} The larger the circle, the more agents. {arrows}"
 
 
@@ -713,7 +727,9 @@ def _organisation_handles(
         later = " or later" if len(waits) > _WAYS_MAX and wait == waits[_WAYS_MAX - 1] else ""
         handles.append(Line2D([], [], color=colour, linewidth=width, label=f"helps after {wait} s{later}"))
     if any(help_.named for help_ in helps):
-        handles.append(Line2D([], [], color=_FAINT, linestyle=":", linewidth=1.5, label="only for portfolios that ask for it"))
+        handles.append(
+            Line2D([], [], color=_FAINT, linestyle=":", linewidth=1.5, label="only for portfolios that ask for it")
+        )
     if any(not unit.reached for unit in units):
         handles.append(
             Line2D(

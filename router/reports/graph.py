@@ -282,9 +282,7 @@ def _orphans(organisation: Organisation, staff: Staff, clients: _Clients) -> Orp
     )
 
 
-def _reach(
-    organisation: Organisation, staff: Staff, clients: _Clients, portfolio_id: PortfolioId
-) -> PortfolioReach:
+def _reach(organisation: Organisation, staff: Staff, clients: _Clients, portfolio_id: PortfolioId) -> PortfolioReach:
     rings = tuple(
         RingReach(
             after_s=ring.opens_ms // 1000,
@@ -318,8 +316,8 @@ def _absences(organisation: Organisation, staff: Staff) -> tuple[Absence, ...]:
             hit = _loss(staff, portfolio_id, unit_of)
             if hit is not None:
                 losses[hit[0]].append(hit[1])
-        skills = _held_by_one(((skill, unit_of(a)) for a in organisation.agents.values() for skill in a.skills))
-        languages = _held_by_one(((word, unit_of(a)) for a in organisation.agents.values() for word in a.languages))
+        skills = _held_by_one((skill, unit_of(a)) for a in organisation.agents.values() for skill in a.skills)
+        languages = _held_by_one((word, unit_of(a)) for a in organisation.agents.values() for word in a.languages)
         for unit in {*losses, *skills, *languages}:
             absences.append(
                 Absence(
@@ -437,7 +435,9 @@ def _orphan_lines(orphans: Orphans) -> list[RenderableType]:
     lines = []
     if orphans.teams:
         count = _number(len(orphans.agents), "agent")
-        lines.append(f"{_number(len(orphans.teams), 'team')} ({count}) that no portfolio reaches: {_some(orphans.teams)}")
+        lines.append(
+            f"{_number(len(orphans.teams), 'team')} ({count}) that no portfolio reaches: {_some(orphans.teams)}"
+        )
     for owners, what in (
         (orphans.owners_unfit, "who lack what the portfolio of their clients needs, and are never offered their calls"),
         (orphans.owners_outside, "in no team that the portfolio of their clients reaches"),

@@ -45,6 +45,10 @@ logger = logging.getLogger(__name__)
 
 # A commit of so many takes some 20 ms on a slow disk: more would keep callers waiting for the sake of throughput.
 _BATCH_MAX: Final = 512
+# Only a broker without a window of unacknowledged messages, such as the embedded one, can send so many.
+_INBOX_MAX: Final = 50_000
+# Each reads all files; a second one is wanted by who edits while the first is under way, more by nobody.
+_RELOADS_MAX: Final = 2
 # How often queues are shown on the bus, and how often the loop turns even when nothing happens.
 _STATUS_EVERY_S: Final = 5.0
 _TURN_EVERY_S: Final = 1.0
@@ -139,6 +143,7 @@ class Service:
         self._status: RouterStatus
         self._turned_s = time.monotonic()
         self._connected = False
+        self._flooded = False
         self._trouble: str | None = "the router is starting"
         self._stopping = False
 
@@ -250,6 +255,14 @@ class Service:
     # --- The bus ---
 
     def _deliver(self, message: Message) -> None:
+        if len(self._inbox) >= _INBOX_MAX:
+            # Nobody was told "accepted", so the platform sends it again when it is less busy here.
+            if not self._flooded:
+                logger.warning("more than %d messages wait; further ones are dropped until fewer do", _INBOX_MAX)
+            self._flooded = True
+            message.acknowledge()
+            return
+        self._flooded = False
         self._inbox.append(_Arrival(message, time.perf_counter()))
         self._wake.set()
 
@@ -358,10 +371,14 @@ class Service:
         message = arrival.message
         assert message is not None, "what is no reload is a message"
         event_id, event = decode_input(message.topic, message.payload, shard=self._shard, pseudonym=self._pseudonym)
+        reply_to = reply_topic(message.topic, self._shard)
         if isinstance(event, ReloadRequested):
-            self._start_reload(event_id, reply_topic(message.topic, self._shard))
+            if len(self._reloads) >= _RELOADS_MAX:
+                detail = f"{_RELOADS_MAX} reloads are under way already; wait for them"
+                raise InputRejected(Rejection.QUEUE_FULL, detail, event_id=event_id, reply_topic=reply_to)
+            self._start_reload(event_id, reply_to)
             return None
-        return _Work(arrival, event_id, event, reply_topic(message.topic, self._shard))
+        return _Work(arrival, event_id, event, reply_to)
 
     async def _append(self, entries: list[Entry]) -> list[tuple[int, bool]] | None:
         """Make *entries* durable, trying again until it works.

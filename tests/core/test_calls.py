@@ -740,17 +740,15 @@ def test_fallback_to_a_portfolio_keeps_the_first_arrival_and_starts_a_new_limit(
             [agent("ana", "aquila"), agent("pia", "pescara")],
         )
     )
-    bench.arrive(30, "silver-1", portfolio_id="silver")
-    bench.arrive(0 + 30, "c1", portfolio_id="gold")
-    bench.hang_up(31, "silver-1")
-    bench.arrive(50, "silver-2", portfolio_id="silver")
+    bench.arrive(30, "c1", portfolio_id="gold")
+    bench.arrive(50, "c2", portfolio_id="silver")
 
     fallback, queued = bench.until(90)
     assert isinstance(fallback, FallbackCall)
     assert (fallback.kind, fallback.target, fallback.rule) == (FallbackKind.PORTFOLIO, "silver", Rule.MAX_WAIT)
     assert isinstance(queued, QueueCall)
     assert (queued.portfolio_id, queued.position, queued.wait_ms) == ("silver", 1, 60_000)
-    bench.hang_up(91, "silver-2")
+    bench.hang_up(91, "c2")
     assert bench.until(134.999) == ()
     (message,) = bench.until(135)
 
