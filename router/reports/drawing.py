@@ -19,9 +19,11 @@ import networkx as nx
 from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.path import Path as Outline
+from matplotlib.textpath import text_to_path
 
 from router.core.errors import RouterError
 from router.core.model import FallbackKind, Portfolio, SkillNeed, TeamId
@@ -63,8 +65,10 @@ def _check_suffix(path: Path) -> None:
         raise DrawingError(f"{path.name} is no picture that can be drawn; name the file .png or .svg")
 
 
-# A font that comes with matplotlib, and ids in SVG files that do not change from run to run.
-_STYLE = {"font.family": "DejaVu Sans", "svg.hashsalt": "router", "svg.fonttype": "none"}
+# It comes with matplotlib, so that every machine has it.
+_FONT = "DejaVu Sans"
+# Text in SVG files stays text, and their ids do not change from run to run.
+_STYLE: Any = {"font.family": _FONT, "svg.hashsalt": "router", "svg.fonttype": "none"}
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -91,9 +95,8 @@ _MARGIN = 0.35
 _TITLE_PT = 14.0
 _TEXT_PT = 9.0
 _SMALL_PT = 7.5
-# Mean width of a character of DejaVu Sans as a share of its size, on the safe side for ids in capitals; an inch has 72 pt.
+# Of a character, as a share of its size and on the safe side, for what is wrapped; an inch has 72 points.
 _CHARACTER_WIDTH = 0.62 / 72
-_BOLD_WIDTH = 1.13
 
 
 class _Sheet:
@@ -108,14 +111,17 @@ class _Sheet:
         self._axes.set_ylim(height, 0)
         self._axes.set_axis_off()
 
-    def text(self, x: float, y: float, words: str, *, width: float, size: float = _TEXT_PT, **style: Any) -> None:
+    def text(
+        self, x: float, y: float, words: str, *, width: float, size: float = _TEXT_PT, bold: bool = False, **style: Any
+    ) -> None:
         """One line, cut short where it would be wider than *width*. *y* is its middle."""
-        wide = _BOLD_WIDTH if style.get("weight") == "bold" else 1.0
-        most = max(1, int(width / (size * wide * _CHARACTER_WIDTH)))
-        if len(words) > most:
-            words = words[: most - 1].rstrip() + "…"
+        font = FontProperties(family=_FONT, size=size, weight="bold" if bold else "normal")
+        shown = words
+        while len(words) > 1 and _inches(shown, font) > width:
+            words = words[:-1].rstrip()
+            shown = words + "…"
         style = {"color": _INK, "va": "center", **style}
-        self._axes.text(x, y, words, fontsize=size, fontfamily="DejaVu Sans", parse_math=False, zorder=6, **style)
+        self._axes.text(x, y, shown, fontproperties=font, parse_math=False, zorder=6, **style)
 
     def paragraphs(self, y: float, paragraphs: Iterable[str]) -> float:
         """Wrapped lines below each other; returns where they end."""
@@ -163,8 +169,9 @@ class _Sheet:
         """In as many columns as fit, from *y* downwards."""
         self._axes.legend(
             handles=handles, loc="upper left", bbox_to_anchor=(_MARGIN, y), bbox_transform=self._axes.transData,
-            ncols=_legend_columns(handles, self.width), frameon=False, borderaxespad=0, borderpad=0, fontsize=_TEXT_PT, labelcolor=_INK,
-            prop={"family": "DejaVu Sans", "size": _TEXT_PT},
+            ncols=_legend_columns(handles, self.width),
+            frameon=False, borderaxespad=0, borderpad=0, labelcolor=_INK,
+            prop={"family": _FONT, "size": _TEXT_PT},
         )  # fmt: skip
 
     def _arrow(self, outline: Outline, head: str, **style: Any) -> None:
@@ -177,6 +184,11 @@ class _Sheet:
 
 
 _LINE = 0.21
+
+
+def _inches(words: str, font: FontProperties) -> float:
+    width, _, _ = text_to_path.get_text_width_height_descent(words, font, ismath=False)
+    return float(width) / 72
 
 
 def _wrapped(paragraphs: Iterable[str], width: float) -> list[str]:
@@ -231,7 +243,7 @@ _CARD = (2.05, 0.92)
 _GUTTER = 0.85
 """Between columns: lanes of arrows in its left part, labels in its right part."""
 _ROW = 1.16
-_LANES = 4
+_LANES = 3
 _DOTS_A_ROW = 14
 _DOTS_MAX = 2 * _DOTS_A_ROW
 _ROWS_MAX = 16
@@ -272,19 +284,19 @@ def portfolio_figure(organisation: Organisation, portfolio_id: str) -> Figure:
     grid = _grid(organisation, staff, staff.plans[portfolio.portfolio_id])
     columns = min(len(grid.waits_s), _COLUMNS_MAX)
     width = max(9.0, 2 * _MARGIN + (columns + 1) * (_CARD[0] + _GUTTER) - _GUTTER)
-    facts = [*_facts(portfolio), *_left_out(grid)]
+    clients = sum(
+        (client.portfolio_id or organisation.default_portfolio) == portfolio.portfolio_id
+        for client in organisation.description.clients
+    )
+    facts = [*_facts(portfolio, owned=clients > 0), *_left_out(grid)]
     top = 0.75 + _LINE * len(_wrapped(facts, width)) + 0.2
     bottom = top + 0.75 + _ROW * len(grid.cards)
     colours = _site_colours(organisation)
     handles = _portfolio_handles(organisation, grid, colours)
     sheet = _Sheet(width, bottom + 0.2 + _legend_height(handles, width))
-    clients = sum(
-        (client.portfolio_id or organisation.default_portfolio) == portfolio.portfolio_id
-        for client in organisation.description.clients
-    )
     sheet.text(
         _MARGIN, 0.4, f"Portfolio {portfolio.portfolio_id}: who is offered its calls, and when",
-        width=width - 2 * _MARGIN, size=_TITLE_PT, weight="bold",
+        width=width - 2 * _MARGIN, size=_TITLE_PT, bold=True,
     )  # fmt: skip
     sheet.paragraphs(0.78, facts)
     _draw_columns(sheet, grid, top, bottom)
@@ -321,7 +333,7 @@ def _grid(organisation: Organisation, staff: Staff, plan: Plan) -> _Grid:
     return grid
 
 
-def _facts(portfolio: Portfolio) -> Iterable[str]:
+def _facts(portfolio: Portfolio, *, owned: bool) -> Iterable[str]:
     """What a reader must know beside the rings."""
     needs = [_need_words(need) for need in portfolio.skills]
     if portfolio.language is not None:
@@ -329,12 +341,9 @@ def _facts(portfolio: Portfolio) -> Iterable[str]:
     if portfolio.countries:
         needs.append(f"an agent in {' or '.join(portfolio.countries)}")
     yield f"Agents need: {'; '.join(needs)}." if needs else "Agents need no particular skill."
-    owner = "A client's owner and backups are asked before all others"
-    yield (
-        f"{owner}; a busy owner is waited for up to {portfolio.owner_wait_s} s."
-        if portfolio.owner_wait_s
-        else f"{owner}."
-    )
+    if owned:
+        hold = f"; a busy owner is waited for up to {portfolio.owner_wait_s} s" if portfolio.owner_wait_s else ""
+        yield f"A client's owner and backups are asked before all others{hold}."
     if portfolio.max_wait_s is not None:
         yield f"A caller who has waited for {portfolio.max_wait_s} s {_fallback_words(portfolio)}."
 
@@ -377,7 +386,7 @@ def _draw_columns(sheet: _Sheet, grid: _Grid, top: float, bottom: float) -> None
         for column, joining in cards.items():
             joined[column] += sum(entry.agents for entry in joining)
     left = _MARGIN
-    sheet.text(left, top + 0.12, "the caller has waited", width=_CARD[0], weight="bold")
+    sheet.text(left, top + 0.12, "the caller has waited", width=_CARD[0], bold=True)
     sheet.text(
         left, top + 0.36, "agents who may be offered the call", width=_CARD[0] + 0.5, size=_SMALL_PT, color=_FAINT
     )
@@ -388,7 +397,7 @@ def _draw_columns(sheet: _Sheet, grid: _Grid, top: float, bottom: float) -> None
         sheet.band(x - 0.12, top, _CARD[0] + 0.24, bottom - top)
         so_far += joined[column]
         later = " or longer" if column == _COLUMNS_MAX - 1 < len(grid.waits_s) - 1 else ""
-        sheet.text(x, top + 0.12, f"{grid.waits_s[column]} s{later}", width=_CARD[0], weight="bold")
+        sheet.text(x, top + 0.12, f"{grid.waits_s[column]} s{later}", width=_CARD[0], bold=True)
         more = f"{joined[column]} more, {so_far} in all" if column else str(so_far)
         sheet.text(x, top + 0.36, more, width=_CARD[0], size=_SMALL_PT, color=_FAINT)
     end, _ = _corner(columns - 1, 0, top)
@@ -411,7 +420,7 @@ def _draw_ways(sheet: _Sheet, organisation: Organisation, portfolio: Portfolio, 
         before, node = paths["team", str(team_id)][-2:]
         after_s = organisation.graph.edges[before, node]["after_s"]
         label = f"+{after_s} s" if after_s else "at once"
-        sheet.text(x - 0.16, middle - 0.11, label, width=0.6, size=_SMALL_PT, ha="right")
+        sheet.text(x - 0.22, middle - 0.11, label, width=0.55, size=_SMALL_PT, ha="right")
         from_column, from_row = (
             (-1, 0) if before == source else (min(grid.cards[TeamId(before[1])]), grid.rows[TeamId(before[1])])
         )
@@ -424,7 +433,8 @@ def _draw_ways(sheet: _Sheet, organisation: Organisation, portfolio: Portfolio, 
             sheet.line([(from_x + _CARD[0], middle), (x, middle)])
         elif from_column == columns[0]:
             # Straight below each other: down the narrow strip between labels and cards.
-            sheet.line([(from_x, leaves), (x - 0.1, leaves), (x - 0.1, middle), (x, middle)])
+            turn = x - 0.06 - 0.05 * lane
+            sheet.line([(from_x, leaves), (turn, leaves), (turn, middle), (x, middle)])
         else:
             turn = from_x + _CARD[0] + 0.1 + 0.06 * lane
             sheet.line([(from_x + _CARD[0], leaves), (turn, leaves), (turn, middle), (x, middle)])
@@ -433,7 +443,7 @@ def _draw_ways(sheet: _Sheet, organisation: Organisation, portfolio: Portfolio, 
 def _draw_start(sheet: _Sheet, portfolio: Portfolio, clients: int, top: float) -> None:
     x, y = _corner(-1, 0, top)
     sheet.card(x, y, *_CARD, bar=None, edge=_INK)
-    sheet.text(x + 0.15, y + 0.22, portfolio.portfolio_id, width=_CARD[0] - 0.3, weight="bold")
+    sheet.text(x + 0.15, y + 0.22, portfolio.portfolio_id, width=_CARD[0] - 0.3, bold=True)
     sheet.text(x + 0.15, y + 0.48, "portfolio", width=_CARD[0] - 0.3, size=_SMALL_PT, color=_FAINT)
     sheet.text(x + 0.15, y + 0.70, _plural(clients, "client"), width=_CARD[0] - 0.3, size=_SMALL_PT)
 
@@ -453,7 +463,7 @@ def _draw_card(
     count = sum(entry.agents for entry in joining)
     number = _plural(count, "agent") if count else "nobody yet" if has_more else "nobody fits"
     sheet.text(x + _CARD[0] - 0.1, y + 0.17, number, width=0.9, size=_SMALL_PT, ha="right")
-    sheet.text(x + 0.18, y + 0.17, team_id, width=room - 0.75, weight="bold")
+    sheet.text(x + 0.18, y + 0.17, team_id, width=room - 0.75, bold=True)
     if not count:
         return
     ranked = sorted(joining, key=lambda entry: (entry.relaxed, entry.reserve))
@@ -461,9 +471,9 @@ def _draw_card(
     if count > _DOTS_MAX:
         # More dots than could be counted: one of each sort, with its number.
         for place, ((relaxed, reserve), number_of) in enumerate(sorted(Counter(marks).items())):
-            left = x + 0.25 + 0.65 * place
+            left = x + 0.25 + 0.46 * place
             sheet.dots(left, y + 0.46, _RELAXED if relaxed else _MEETS, square=reserve)
-            sheet.text(left + 0.1, y + 0.46, f"× {number_of}", width=0.5, size=_SMALL_PT)
+            sheet.text(left + 0.1, y + 0.46, f"×{number_of}", width=0.34, size=_SMALL_PT)
     else:
         for place, (relaxed, reserve) in enumerate(marks):
             row, column = divmod(place, _DOTS_A_ROW)
@@ -502,6 +512,7 @@ _UNIT_GUTTER = 1.9
 _ARCS = 0.75
 """Room for arrows between cards of one column."""
 _WAYS_MAX = 4
+_CHAIN_MAX = 4
 
 
 class _Unit(NamedTuple):
@@ -549,7 +560,7 @@ def organisation_figure(organisation: Organisation) -> Figure:
     sheet = _Sheet(width, bottom + 0.25 + _legend_height(handles, width))
     sheet.text(
         _MARGIN, 0.4, "The organisation: who owns which portfolios, and who helps whom",
-        width=width - 2 * _MARGIN, size=_TITLE_PT, weight="bold",
+        width=width - 2 * _MARGIN, size=_TITLE_PT, bold=True,
     )  # fmt: skip
     sheet.paragraphs(0.78, facts)
     places: dict[str, tuple[int, float, float]] = {}
@@ -559,7 +570,7 @@ def organisation_figure(organisation: Organisation) -> Figure:
             y = top + (row + 0.5) * tallest * _UNIT_ROW / len(column)
             places[name] = (number, _MARGIN + _ARCS + number * (_UNIT[0] + _UNIT_GUTTER), y)
     if apart:
-        sheet.text(_MARGIN, middle + 0.25, "Without helpers, and helping nobody", width=width, weight="bold")
+        sheet.text(_MARGIN, middle + 0.25, "Without helpers, and helping nobody", width=width, bold=True)
     for place, name in enumerate(apart):
         row, number = divmod(place, apart_a_row)
         places[name] = (-1, _MARGIN + number * (_UNIT[0] + 0.2), middle + 0.5 + (row + 0.5) * _UNIT_ROW)
@@ -638,19 +649,25 @@ def _columns(units: Mapping[str, _Unit], helps: Sequence[_Help]) -> tuple[list[l
     graph.add_edges_from((help_.helped, help_.helper) for help_ in backups or helps)
     graph.add_nodes_from(name for help_ in helps for name in (help_.helped, help_.helper))
     circles = nx.condensation(graph)
+    generations = list(nx.topological_generations(circles))
+    # A long chain of helpers is folded, so that the sheet stays a sheet.
+    merged: defaultdict[int, list[list[str]]] = defaultdict(list)
+    for number, generation in enumerate(generations):
+        column = number if len(generations) <= _CHAIN_MAX else number * _CHAIN_MAX // len(generations)
+        merged[column] += [sorted(circles.nodes[circle]["members"]) for circle in generation]
     columns: list[list[str]] = []
     rank: dict[str, float] = {}
-    for generation in reversed(list(nx.topological_generations(circles))):
-        members = [sorted(circles.nodes[circle]["members"]) for circle in generation]
+    for number in sorted(merged, reverse=True):
+        members = merged[number]
 
         def pull(circle: Sequence[str]) -> float:
             ranks = [rank[helper] for name in circle for helper in graph.successors(name) if helper in rank]
             return sum(ranks) / len(ranks) if ranks else 0.0
 
         members.sort(key=lambda circle: (pull(circle), circle))
-        column = [name for circle in members for name in circle]
-        rank.update((name, (row + 0.5) / len(column)) for row, name in enumerate(column))
-        columns.append(column)
+        names = [name for circle in members for name in circle]
+        rank.update((name, (row + 0.5) / len(names)) for row, name in enumerate(names))
+        columns.append(names)
     columns.reverse()
     return columns, sorted(name for name in units if name not in graph)
 
@@ -673,7 +690,7 @@ def _draw_help(
     height: float,
 ) -> None:
     colour, width = styles[help_.after_s]
-    style = {"color": colour, "linewidth": width, "linestyle": (0, (1, 1.5)) if help_.named else "solid"}
+    style = {"color": colour, "linewidth": width, "linestyle": (0, (4, 2)) if help_.named else "solid"}
     back = help_._replace(helped=help_.helper, helper=help_.helped)
     mutual = back in helps
     if mutual and help_.helped > help_.helper:
@@ -702,7 +719,7 @@ def _draw_unit(sheet: _Sheet, unit: _Unit, x: float, y: float, colour: str, larg
     width, height = _UNIT
     sheet.card(x, y - height / 2, width, height, bar=None, edge=_EDGE if unit.reached else _ALERT)
     sheet.dots(x + 0.28, y, colour, size=max(0.06, 0.4 * math.sqrt(unit.agents / max(1, largest))))
-    sheet.text(x + 0.56, y - 0.11, unit.name, width=width - 0.65, weight="bold")
+    sheet.text(x + 0.56, y - 0.11, unit.name, width=width - 0.65, bold=True)
     words = [_plural(unit.agents, "agent")]
     if unit.teams > 1:
         words.insert(0, _plural(unit.teams, "team"))
@@ -727,9 +744,7 @@ def _organisation_handles(
         later = " or later" if len(waits) > _WAYS_MAX and wait == waits[_WAYS_MAX - 1] else ""
         handles.append(Line2D([], [], color=colour, linewidth=width, label=f"helps after {wait} s{later}"))
     if any(help_.named for help_ in helps):
-        handles.append(
-            Line2D([], [], color=_FAINT, linestyle=":", linewidth=1.5, label="only for portfolios that ask for it")
-        )
+        handles.append(Line2D([], [], color=_FAINT, linestyle=(0, (4, 2)), label="only for portfolios that ask for it"))
     if any(not unit.reached for unit in units):
         handles.append(
             Line2D(

@@ -112,6 +112,7 @@ async def test_senseless_input_is_answered_and_everything_else_goes_on(
     shard = new_shard()
     answers: list[Message] = []
     good = {"v": 1, "id": "ok", "type": "call_arrived", "call_id": "c1", "client_id": "K1"}
+    stranger = {"v": 1, "id": "e8", "type": "agent_ready", "agent_id": "zoe"}
     call = f"acd/v1/in/{shard}/call"
     senseless: list[tuple[str, bytes, str | None]] = [
         (f"{call}/m1", b"\xc1 no msgpack", "unreadable"),
@@ -121,7 +122,7 @@ async def test_senseless_input_is_answered_and_everything_else_goes_on(
         (f"{call}/m5", msgpack.packb({**good, "call_id": "other"}), "wrong_topic"),
         (f"{call}/m6", b"x" * 10_000_000, "too_large"),
         (f"{call}/m7", msgpack.packb({"v": 1, "id": "e7", "type": "call_ended", "call_id": "m7"}), "unknown_call"),
-        (f"acd/v1/in/{shard}/agent/zoe", msgpack.packb({"v": 1, "id": "e8", "type": "agent_ready", "agent_id": "zoe"}), "unknown_agent"),
+        (f"acd/v1/in/{shard}/agent/zoe", msgpack.packb(stranger), "unknown_agent"),
         (f"acd/v1/in/{shard}/nonsense", b"", None),
     ]  # fmt: skip
 
@@ -328,7 +329,8 @@ async def test_nothing_is_accepted_that_is_not_durable(mosquitto_url: str, tmp_p
 
 async def test_a_router_that_lost_its_claim_stops(mosquitto_url: str, tmp_path: Path) -> None:
     shard = new_shard()
-    with pytest.raises(JournalFenced):
+
+    async def lose_the_claim() -> None:
         async with (
             running(mosquitto_url, tmp_path / "j.db", shard=shard),
             Gateway(mosquitto_url, shard=shard) as gateway,
@@ -337,9 +339,11 @@ async def test_a_router_that_lost_its_claim_stops(mosquitto_url: str, tmp_path: 
             other.claim(shard)
             other.append(shard, [Entry("x", b"")])
             other.close()
-            sending = asyncio.create_task(gateway.send(CallArrived(call_id=CallId("c1"))))
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(sending, 1)
+                await asyncio.wait_for(gateway.send(CallArrived(call_id=CallId("c1"))), 1)
+
+    with pytest.raises(JournalFenced):
+        await lose_the_claim()
 
 
 async def test_a_hang_up_takes_the_offer_back_at_once(broker_url: str, tmp_path: Path) -> None:
