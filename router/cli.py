@@ -45,6 +45,7 @@ app = typer.Typer(
     help="Routes every call to the agent who owns the client, then to wider rings of the organisation.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 console = Console(highlight=False, soft_wrap=True)

@@ -331,8 +331,7 @@ class Engine:
         if call.held_until_ms is not None:
             if call.held_until_ms <= now:
                 self._route_again(call)
-        elif any(personal_opens_ms(call, person) == waited_ms > 0 for person in call.people):
-            # The owner or a backup has just come to meet a need that relaxes.
+        elif any(_has_come_to_qualify(call, person, now) for person in call.people):
             self._route_again(call)
         else:
             for ring in call.plan.rings[call.rings_open :]:
@@ -667,7 +666,7 @@ class Engine:
             raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is signed in already")
         is_new_group = self._roster.sit_down(agent, site_id=event.site_id, seat=event.seat, home_country=event.country)
         if is_new_group:
-            self._replan([call for call in self._calls.values() if call.status is CallStatus.WAITING])
+            self._replan()
         agent.sign_in(self._now)
         self._roster.set_status(agent, AgentStatus.NOT_READY, self._now, "signed_in")
         self._renew_lease(agent)
@@ -802,12 +801,15 @@ class Engine:
 
     # --- The organisation, and the router itself ---
 
-    def _replan(self, calls: list[CallRecord]) -> None:
-        """Give waiting calls new plans; they keep their ranks and are routed in that order."""
-        for call in calls:
+    def _replan(self) -> None:
+        """Give every live call a new plan; those that wait keep their ranks and are routed in that order."""
+        waiting = [call for call in self._calls.values() if call.status is CallStatus.WAITING]
+        for call in waiting:
             self._waiting.leave(call)
-        for call in sorted(calls, key=_rank):
+        # A call that rings or connects may yet come back to look for somebody else.
+        for call in self._calls.values():
             call.plan = self._roster.plan_for(call.portfolio, call.asked, self._now)
+        for call in sorted(waiting, key=_rank):
             self._route_if_servable(call, announce=False)
 
     def _organisation_changed(self, event: e.OrganisationChanged) -> None:
@@ -852,6 +854,10 @@ class Engine:
         if call.portfolio.portfolio.portfolio_id not in organisation.portfolios:
             portfolio, call.found_by = organisation.find_portfolio(call.client, None, None)
             call.portfolio = self._roster.portfolios[portfolio.portfolio_id]
+        if call.blocked is not None:
+            # Exclusions are the client's, of whatever version; cooldowns and transfers are the call's own.
+            kept = {who: block for who, block in call.blocked.items() if block.reason is not BlockReason.EXCLUDED}
+            call.blocked = kept or None
         self._find_owner(call)
         # The rank holds, whatever the new version says of head starts: nobody loses a place by a reload.
         call.plan = self._roster.plan_for(call.portfolio, call.asked, self._now)
@@ -883,6 +889,12 @@ class Engine:
 def _rank(call: CallRecord) -> tuple[int, CallId]:
     """Sort key: the smallest is answered first."""
     return call.rank_ms, call.call_id
+
+
+def _has_come_to_qualify(call: CallRecord, person: AgentRecord, now_ms: int) -> bool:
+    """Whether the owner or backup has met a need that relaxes since the call took its place; late, after a stop."""
+    opens_ms = personal_opens_ms(call, person)
+    return opens_ms is not None and call.placed_ms < call.arrived_ms + opens_ms <= now_ms
 
 
 def _answers(event: e.OfferAccepted | e.OfferDeclined | e.OfferMissed, offer: Offer | None) -> bool:

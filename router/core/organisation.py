@@ -315,39 +315,36 @@ def _skills_nobody_has(description: OrganisationDescription) -> Iterator[Problem
 def _endless_backups(description: OrganisationDescription) -> Iterator[Problem]:
     """Backup teams that hand a call round without any wait between them.
 
-    A cycle with a wait in it is harmless, and usual for two teams that help each other: reach is a shortest path.
+    A circle with a wait in it is harmless, and usual for two teams that help each other: reach is a shortest path.
     """
-    graph: nx.DiGraph[TeamId] = nx.DiGraph()
-    where = {team.team_id: team.where for team in description.teams}
-    for team in description.teams:
-        graph.add_edges_from((team.team_id, link.team_id) for link in team.backups if link.after_s == 0)
-    for component in nx.strongly_connected_components(graph):
-        first = min(component)
-        if len(component) > 1 or graph.has_edge(first, first):
-            names = " and ".join(sorted(component))
-            yield Problem(
-                where.get(first, ""),
-                "backups",
-                f"{names} back each other up after 0 s, which never ends: give one of the links a wait (after_s), "
-                "or name both teams in the portfolio",
-            )
+    where = {str(team.team_id): team.where for team in description.teams}
+    links = ((t.team_id, link.team_id) for t in description.teams for link in t.backups if link.after_s == 0)
+    for circle in _circles(links):
+        yield Problem(
+            where.get(circle[0], ""),
+            "backups",
+            f"{' and '.join(circle)} back each other up after 0 s, which never ends: give one of the links a wait "
+            "(after_s), or name both teams in the portfolio",
+        )
 
 
 def _endless_fallbacks(description: OrganisationDescription) -> Iterator[Problem]:
-    graph: nx.DiGraph[str] = nx.DiGraph()
     where = {str(p.portfolio_id): p.where for p in description.portfolios}
-    graph.add_edges_from(
-        (str(p.portfolio_id), p.fallback.target)
-        for p in description.portfolios
-        if p.fallback.kind is FallbackKind.PORTFOLIO
-    )
+    to_portfolios = (p for p in description.portfolios if p.fallback.kind is FallbackKind.PORTFOLIO)
+    for circle in _circles((p.portfolio_id, p.fallback.target) for p in to_portfolios):
+        yield Problem(
+            where.get(circle[0], ""),
+            "fallback",
+            f"the fallbacks of {' and '.join(circle)} lead round in a circle, which never ends: let one end in a "
+            "number, a call-back or a message",
+        )
+
+
+def _circles(edges: Iterable[tuple[str, str]]) -> Iterator[list[str]]:
+    """Nodes that lead to each other, each circle sorted; a node that leads to itself is one too."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_edges_from(edges)
     for component in nx.strongly_connected_components(graph):
-        first = min(component)
-        if len(component) > 1 or graph.has_edge(first, first):
-            names = " and ".join(sorted(component))
-            yield Problem(
-                where.get(first, ""),
-                "fallback",
-                f"the fallbacks of {names} lead round in a circle, which never ends: let one end in a number, a "
-                "call-back or a message",
-            )
+        circle = sorted(component)
+        if len(circle) > 1 or graph.has_edge(circle[0], circle[0]):
+            yield circle

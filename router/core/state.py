@@ -184,8 +184,8 @@ class CallRecord:
     __slots__ = (
         "agent", "arrived_ms", "asked", "backups", "blocked", "call_id", "callback", "client", "client_id",
         "connected_ms", "decided_ms", "ended_ms", "found_by", "head_start_ms", "held_until_ms", "offer", "outcome",
-        "owner", "plan", "portfolio", "queued_ms", "rank_ms", "rings_open", "rule", "stamp", "status", "steps",
-        "timer",
+        "owner", "placed_ms", "plan", "portfolio", "queued_ms", "rank_ms", "rings_open", "rule", "stamp", "status",
+        "steps", "timer",
     )  # fmt: skip
 
     def __init__(
@@ -217,6 +217,8 @@ class CallRecord:
         """The owner alone may take the call until then; None: not held."""
         self.rings_open = 0
         """How many rings of the plan the waiting call has reached."""
+        self.placed_ms = arrived_ms
+        """When the call last took its place in the queues."""
         self.blocked: dict[AgentId, Block] | None = None
         self.offer: Offer | None = None
         self.agent: AgentRecord | None = None

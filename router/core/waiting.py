@@ -36,6 +36,7 @@ class WaitingRoom:
         call.status = CallStatus.WAITING
         call.held_until_ms = hold_until_ms
         call.rings_open = 0
+        call.placed_ms = now_ms
         insort(call.portfolio.waiting, (call.rank_ms, call.call_id))
         if call.owner is not None:
             self._stand_with(call, call.owner, now_ms)

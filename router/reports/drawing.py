@@ -116,12 +116,8 @@ class _Sheet:
     ) -> None:
         """One line, cut short where it would be wider than *width*. *y* is its middle."""
         font = FontProperties(family=_FONT, size=size, weight="bold" if bold else "normal")
-        shown = words
-        while len(words) > 1 and _inches(shown, font) > width:
-            words = words[:-1].rstrip()
-            shown = words + "…"
         style = {"color": _INK, "va": "center", **style}
-        self._axes.text(x, y, shown, fontproperties=font, parse_math=False, zorder=6, **style)
+        self._axes.text(x, y, _shortened(words, font, width), fontproperties=font, parse_math=False, zorder=6, **style)
 
     def paragraphs(self, y: float, paragraphs: Iterable[str]) -> float:
         """Wrapped lines below each other; returns where they end."""
@@ -191,6 +187,17 @@ def _inches(words: str, font: FontProperties) -> float:
     return float(width) / 72
 
 
+def _shortened(words: str, font: FontProperties, width: float) -> str:
+    wide = _inches(words, font)
+    if wide <= width:
+        return words
+    # A guess that is a little too long, then letter by letter.
+    kept = words[: int(len(words) * width / wide) + 2]
+    while kept and _inches(kept + "…", font) > width:
+        kept = kept[:-1].rstrip()
+    return kept + "…"
+
+
 def _wrapped(paragraphs: Iterable[str], width: float) -> list[str]:
     most = int((width - 2 * _MARGIN) / (_TEXT_PT * _CHARACTER_WIDTH))
     return [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, most)]
@@ -244,7 +251,7 @@ _GUTTER = 0.85
 """Between columns: lanes of arrows in its left part, labels in its right part."""
 _ROW = 1.16
 _LANES = 3
-_DOTS_A_ROW = 14
+_DOTS_A_ROW = 13
 _DOTS_MAX = 2 * _DOTS_A_ROW
 _ROWS_MAX = 16
 _COLUMNS_MAX = 10
@@ -371,7 +378,8 @@ def _fallback_words(portfolio: Portfolio) -> str:
 def _left_out(grid: _Grid) -> Iterable[str]:
     more = list(grid.rows)[_ROWS_MAX:]
     if more:
-        yield f"Not shown: {_plural(len(more), 'team')} more, reached after {grid.reach_s[more[0]]} s or later."
+        since_s = grid.reach_s[more[0]]
+        yield f"Neither shown nor counted: {_plural(len(more), 'team')} more, reached after {since_s} s or later."
 
 
 def _corner(column: int, row: int, top: float) -> tuple[float, float]:
@@ -486,6 +494,8 @@ def _draw_card(
 def _levels_words(need: SkillNeed, groups: Sequence[Group]) -> str:
     levels = [group.levels.get(need.skill, 0) for group in groups]
     low, high = min(levels), max(levels)
+    if high == 0:
+        return f"no {need.skill}"
     return f"{need.skill} {low}" if low == high else f"{need.skill} {low}–{high}"
 
 

@@ -4,9 +4,9 @@ For these, queueing theory has exact results, so they are the yardstick of the e
 callers at time zero as are usually being served, then callers arrive one by one. What a caller brings along is drawn
 before the run, so that two policies meet the very same callers.
 
-`zero_mean_controls` gives what narrows a confidence interval (`statistics`): how far the callers themselves, and two queues
-so simple that their laws are textbook knowledge, came out from their expectations. It knows nothing of the engine's
-answers but who had to queue.
+`zero_mean_controls` gives what narrows a confidence interval (`statistics`): how far the callers themselves, and two
+queues so simple that their laws are textbook knowledge, came out from their expectations. It knows nothing of the
+engine's answers but who had to queue.
 """
 
 from collections.abc import Iterator, Sequence
@@ -196,7 +196,7 @@ class Fates(NamedTuple):
 
     @property
     def answered(self) -> Flags:
-        return self.agent != _NOBODY
+        return np.not_equal(self.agent, _NOBODY)
 
 
 def draw_callers(model: MemorylessModel, calls: int, rng: np.random.Generator) -> CallerDraw:
@@ -230,10 +230,10 @@ def play(model: MemorylessModel, draw: CallerDraw) -> Fates:
 def first_come_first_served(model: MemorylessModel, draw: CallerDraw) -> Fates:
     """What becomes of the callers when each, in order of arrival, takes the agent of its teams who is free first.
 
-    That is first come, first served with assignment to the longest idle: the recursion of Kiefer & Wolfowitz (Transactions
-    of the American Mathematical Society 78 (1955) 1-18), with a heap of agents for each team, and callers who hang up when
-    nobody is free before their patience ends. A few lines that share nothing with the engine: all that a model's kinds and
-    crews say beyond who may serve whom (skills, strategy, ``after_s``) is left aside.
+    That is first come, first served with assignment to the longest idle: the recursion of Kiefer & Wolfowitz
+    (Transactions of the American Mathematical Society 78 (1955) 1-18), with a heap of agents for each team, and callers
+    who hang up when nobody is free before their patience ends. A few lines that share nothing with the engine: all that
+    a model says beyond which team may serve which kind (skills, strategy, ``after_s``, ``own_first``) is left aside.
     """
     crews = {crew.team_id: number for number, crew in enumerate(model.crews)}
     free: list[list[tuple[int, int]]] = [[] for _ in crews]
@@ -259,55 +259,61 @@ def first_come_first_served(model: MemorylessModel, draw: CallerDraw) -> Fates:
 
 
 def zero_mean_controls(
-    model: MemorylessModel, draw: CallerDraw, measured: slice, queued: Flags, rng: np.random.Generator
+    model: MemorylessModel, draw: CallerDraw, counted: slice, queued: Flags, rng: np.random.Generator
 ) -> Floats:
-    """Figures of the *measured* callers whose expectation is zero.
+    """Figures of the callers *counted* whose expectation is zero.
 
     - Gaps between arrivals, services and the mix of kinds, against their means.
     - Patience, against its law; also of those callers alone who had to queue, which nothing but their patience
       itself could make more or less patient (that is why *queued* is not "waited long").
-    - For each companion: infinitely many agents (the calls present are Poisson) and, where the load allows it, one agent
-      as fast as all of them together (the M/M/1 queue), both fed with the same callers.
+    - For each companion: infinitely many agents (the calls present are Poisson) and, where the load allows it, one
+      agent as fast as all of them together (the M/M/1 queue), both fed with the same callers.
 
-    *rng* starts the companions in their stationary state; *measured* should begin several service times later.
+    Args:
+        model: The model that the callers were drawn from.
+        draw: The callers.
+        counted: Which of them; should begin several mean service times after the opening.
+        queued: Whether each caller of the draw had to queue.
+        rng: Starts the companions in their stationary state.
     """
     kinds = model.kinds
     rate = sum(kind.rate for kind in kinds)
-    kind = draw.kind[measured]
-    gaps_s = np.diff(draw.arrived_ms, prepend=0)[measured] / 1000
+    kind = draw.kind[counted]
+    gaps_s = np.diff(draw.arrived_ms, prepend=0)[counted] / 1000
     controls = [gaps_s.mean() * rate - 1]
     for number, each in enumerate(kinds):
         of_kind = kind == number
-        controls.append(float((of_kind * (draw.service_ms[measured] / 1000 / each.service_s - 1)).mean()))
+        controls.append(float((of_kind * (draw.service_ms[counted] / 1000 / each.service_s - 1)).mean()))
         if number > 0:
             controls.append(float(of_kind.mean()) - each.rate / rate)
     if draw.patience_ms is not None:
         means = np.array([each.patience_s for each in kinds])
-        patience = draw.patience_ms[measured] / 1000 / means[kind]
-        controls += [patience.mean() - 1, float((queued * (patience - 1)).mean())]
+        had_to_queue = queued[counted]
+        patience = draw.patience_ms[counted] / 1000 / means[kind]
+        controls += [patience.mean() - 1, float((had_to_queue * (patience - 1)).mean())]
         for short in (0.1, 0.3):
-            controls.append(float((queued * ((patience < short) - (1 - exp(-short)))).mean()))
+            controls.append(float((had_to_queue * ((patience < short) - (1 - exp(-short)))).mean()))
     for companion in model.companions:
-        controls += _companion_controls(model, companion, draw, measured, rng)
+        controls += _companion_controls(model, companion, draw, counted, rng)
     return np.array(controls)
 
 
 def _companion_controls(
-    model: MemorylessModel, companion: Companion, draw: CallerDraw, measured: slice, rng: np.random.Generator
+    model: MemorylessModel, companion: Companion, draw: CallerDraw, counted: slice, rng: np.random.Generator
 ) -> list[float]:
     kinds = [model.kinds[number] for number in companion.kinds]
     load, agents = sum(kind.load for kind in kinds), companion.agents
     mine = np.isin(draw.kind, companion.kinds)
     mine[: draw.opening] = False
-    counted = np.zeros(len(mine), dtype=bool)
-    counted[measured] = True
+    is_counted = np.zeros(len(mine), dtype=bool)
+    is_counted[counted] = True
+    is_counted = is_counted[mine]
     arrived_s, service_s = draw.arrived_ms[mine] / 1000, draw.service_ms[mine] / 1000
-    counted = counted[mine]
 
     service_mean_s = load / sum(kind.rate for kind in kinds)
     ended_s = np.concatenate([arrived_s + service_s, rng.exponential(service_mean_s, rng.poisson(load))])
     before = np.arange(len(arrived_s)) + len(ended_s) - len(arrived_s)
-    present = (before - np.searchsorted(np.sort(ended_s), arrived_s))[counted]
+    present = (before - np.searchsorted(np.sort(ended_s), arrived_s))[is_counted]
     full, over = _poisson_tail(load, agents)
     controls = [
         float(present.mean()) / load - 1,
@@ -321,7 +327,7 @@ def _companion_controls(
         # Lindley's recursion, max(0, work + service - gap), by its running minimum.
         steps = np.concatenate([[opening_s], service_s[:-1] / agents - np.diff(arrived_s)])
         walk = np.cumsum(steps)
-        work_s = (walk - np.minimum(np.minimum.accumulate(walk), 0))[counted]
+        work_s = (walk - np.minimum(np.minimum.accumulate(walk), 0))[is_counted]
         for share in (1.0, 0.2):
             # The work found on arrival exceeds t with probability utilisation x exp(-t / mean).
             level_s = mean_s * -log(share)

@@ -1,9 +1,9 @@
 """Confidence intervals over independent replications, narrowed by control variates.
 
-A control variate is something that was observed beside the figure and whose expectation is known, such as the mean service
-time of the very callers. Where such a control came out high, the figure came out high or low with it; a regression
-takes that share of the chance out again (Lavenberg & Welch, Management Science 27 (1981) 322-335). Controls are passed
-as deviations from their expectations, so that the intercept of the regression is the estimate.
+A control variate is something that was observed beside the figure and whose expectation is known, such as the mean
+service time of the very callers. Where such a control came out high, the figure came out high or low with it; a
+regression takes that share of the chance out again (Lavenberg & Welch, Management Science 27 (1981) 322-335). Controls
+are passed as deviations from their expectations, so that the intercept of the regression is the estimate.
 """
 
 from math import sqrt
@@ -97,4 +97,4 @@ def t_quantile(probability: float, *, degrees: int) -> float:
         (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / 384,
         (79 * x**9 + 776 * x**7 + 1482 * x**5 - 1920 * x**3 - 945 * x) / 92_160,
     )
-    return sum(term / degrees**power for power, term in enumerate(terms))
+    return sum(float(term / degrees**power) for power, term in enumerate(terms))

@@ -1,0 +1,61 @@
+"""The benchmarks run, and what they run is deterministic. Their figures are not looked at: a test machine is busy."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from benchmarks.engine import TINY, Report, as_table, run
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return run(TINY)
+
+
+def test_every_size_is_measured(report: Report) -> None:
+    assert [each.agents for each in report.measurements] == [*TINY.agents] * 4
+    for each in report.measurements:
+        assert each.calls_per_s > 0
+        assert each.decisions >= 2 * TINY.calls, "an offer and a connection for every call"
+
+
+def test_smallest_size_is_the_yardstick(report: Report) -> None:
+    assert {each.cost_ratio for each in report.measurements if each.agents == TINY.agents[0]} == {1.0}
+
+
+def test_loads_are_what_they_are_called(report: Report) -> None:
+    for each in report.measurements:
+        if each.load == "agents idle":
+            assert each.waited_share < 0.2
+        else:
+            assert each.waited_share > 0.8
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_digests_do_not_depend_on_the_run(report: Report, hash_seed: str) -> None:
+    """Another process, with sets and strings in another order, decides alike."""
+    command = [sys.executable, "-m", "benchmarks", "--tiny", "--json"]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+
+    output = subprocess.run(command, cwd=PROJECT, env=environment, check=True, capture_output=True).stdout
+
+    again = msgspec.json.decode(output, type=Report)
+    assert [each.digest for each in again.measurements] == [each.digest for each in report.measurements]
+
+
+def test_table_names_machine_and_seed(report: Report) -> None:
+    console = Console(width=200, record=True, file=open(os.devnull, "w"))
+
+    console.print(as_table(report))
+
+    text = console.export_text()
+    assert report.processor in text
+    assert report.python in text
+    assert f"seed {report.seed}" in text
