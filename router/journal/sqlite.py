@@ -55,6 +55,10 @@ CREATE TABLE snapshot (
 ) WITHOUT ROWID;
 """
 
+# One statement for many rows: each lets go of the interpreter lock and has to win it back. SQLite takes 32,766 values.
+ROWS_PER_INSERT = 1_000
+_ROW_WIDTH = 5
+
 ADVICE = {
     sqlite3.SQLITE_FULL: "the disk is full; free some space and start again",
     sqlite3.SQLITE_READONLY: "it cannot be written; check the permissions of the file and its directory",
@@ -119,7 +123,8 @@ class SqliteJournal:
             self._check_epoch(shard)
             offsets = self._offsets_seen(shard, entries)
             next_offset = self._last_offset(shard) + 1
-            appended, rows = [], []
+            appended: list[Appended] = []
+            rows: list[object] = []
             for entry_id, body in entries:
                 seen = offsets.get(entry_id)
                 if seen is not None:
@@ -127,10 +132,15 @@ class SqliteJournal:
                     continue
                 offsets[entry_id] = next_offset
                 appended.append(Appended(next_offset, duplicate=False))
-                rows.append((shard, next_offset, entry_id, body, _checksum(shard, next_offset, entry_id, body)))
+                rows += (shard, next_offset, entry_id, body, _checksum(shard, next_offset, entry_id, body))
                 next_offset += 1
-            self._connection.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?)", rows)
+            for start in range(0, len(rows), _ROW_WIDTH * ROWS_PER_INSERT):
+                self._insert(rows[start : start + _ROW_WIDTH * ROWS_PER_INSERT])
         return appended
+
+    def _insert(self, rows: list[object]) -> None:
+        places = ", ".join(["(?, ?, ?, ?, ?)"] * (len(rows) // _ROW_WIDTH))
+        self._connection.execute(f"INSERT INTO record VALUES {places}", rows)
 
     def read(self, shard: str, from_offset: int = 1) -> Iterator[Record]:
         offset = from_offset

@@ -11,7 +11,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -131,8 +130,6 @@ class Service:
         self._limits = limits
         self._watch = watch
         self._metrics = Metrics(self.summary, version=version)
-        # One thread: appends must not overtake each other.
-        self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._outbox = Outbox()
         self._inbox: deque[_Arrival] = deque()
         self._wake = asyncio.Event()
@@ -246,7 +243,6 @@ class Service:
             for each in beside:
                 each.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-            self._journal_thread.shutdown()
 
     def reload(self) -> None:
         """Read the organisation's files again, as the admin topic asks; problems are logged and change nothing."""
@@ -386,11 +382,12 @@ class Service:
         Raises:
             JournalFenced: Another router has taken over.
         """
-        loop = asyncio.get_running_loop()
         while not self._stopping:
             started_s = time.perf_counter()
             try:
-                appended = await loop.run_in_executor(self._journal_thread, self._journal.append, self._shard, entries)
+                # In the loop itself: nothing may be decided meanwhile anyway, and a thread of its own would have to win
+                # the interpreter lock back after each statement (30 ms a commit under load instead of 1.3).
+                appended = self._journal.append(self._shard, entries)
             except JournalFenced:
                 raise
             except JournalError as error:
