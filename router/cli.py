@@ -1,15 +1,22 @@
 """The ``router`` command."""
 
+import asyncio
+import contextlib
+import http.client
+import logging
+import math
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final, NoReturn, TextIO
+from urllib.parse import quote
 
 import msgspec
 import typer
@@ -17,18 +24,19 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from router.core import OrganisationError, RouterError
+from router.core import OrganisationError, Problem, RouterError
 from router.core.decisions import Decision
 from router.core.explain import Explanation
 from router.core.model import CallId, OrganisationDescription, OwnerMode
 from router.core.organisation import Organisation
 from router.gateway import Gateway
 from router.journal import SqliteJournal
-from router.play import Platform
+from router.play import Platform, Tally
 from router.reports.graph import as_text, find_portfolio, summarise_graph
 from router.service.app import Addresses, checked_organisation, limits_of, pseudonymiser_of, serve
 from router.service.decider import Decided, recover
-from router.settings import Settings, load_settings
+from router.service.mqtt import BrokerError
+from router.settings import Settings, SettingsError, load_settings
 from router.simulation.callers import Caller
 from router.simulation.calllog import LogMapping, read_calls
 from router.simulation.calllog import load_mapping as read_mapping
@@ -37,77 +45,180 @@ from router.simulation.inference import ReplayPolicy, infer
 from router.simulation.play_log import mapped_onto
 from router.simulation.replay import replay as replay_log
 from router.simulation.results import as_json, as_table
-from router.terminal import decision_line, explanation_view, problem_lines
+from router.terminal import decision_line, explanation_view, notes_view, problems_view, tally_lines
 
 __all__ = ["app", "main"]
 
+_EXIT_ERROR: Final = 1
+_EXIT_INTERRUPTED: Final = 130
+_HTTP_TIMEOUT_S: Final = 10.0
+_PLAYER_STOP_S: Final = 4.0
+_PLAY_HOURS: Final = 8.0
+# Slower than life, the router's own limits would run out before callers and agents have acted.
+_SPEED_MIN: Final = 1.0
+_SPEED_MAX: Final = 1_000.0
+_REFUSALS_SHOWN: Final = 10
+# Drawing progress costs more than recovering a record.
+_RECORDS_PER_UPDATE: Final = 1_000
+# What a pipe or a file gets: wide enough that a row stays on a line.
+_WIDTH_WITHOUT_TERMINAL: Final = 200
+
+
+class _UsageError(typer.TyperException):
+    exit_code = 2
+
+
 app = typer.Typer(
     help="Routes every call to the agent who owns the client, then to wider rings of the organisation.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
-_HTTP_TIMEOUT_S: Final = 10.0
 
-Config = Annotated[Path, typer.Argument(help="The settings file, or the directory that holds router.toml.")]
+def _width_of(stream: TextIO) -> int | None:
+    return None if stream.isatty() or "COLUMNS" in os.environ else _WIDTH_WITHOUT_TERMINAL
+
+
+console = Console(highlight=False, width=_width_of(sys.stdout))
+errors = Console(stderr=True, highlight=False, width=_width_of(sys.stderr))
+
+Config = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CONFIG",
+        help="The settings file, or the directory that holds router.toml.",
+        show_default="the current directory",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Mapping = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="What the log's columns mean (TOML).", show_default="the .toml of the log's name beside it"
+    ),
+]
 
 
 def main() -> None:
-    """Run the command; an error is one line that says what to do."""
+    """Run the command; an error is one line that says what to do.
+
+    The exit status is 0 if all went well, 1 after an error, 2 if the command was not understood and 130 if it was
+    interrupted.
+    """
     try:
-        app()
-    except OrganisationError as error:
-        errors.print(f"[red]error:[/red] {len(error.problems)} problem(s) in the organisation; nothing was started")
-        errors.print(problem_lines(error.problems))
-        sys.exit(1)
+        status = app(standalone_mode=False) or 0
+    except typer.TyperException as error:
+        status = error.exit_code
+        if error.format_message():
+            _show_error(f"{error.format_message().rstrip('.')}; see {_path_of(error)} --help")
+    except (OrganisationError, SettingsError) as error:
+        status = _EXIT_ERROR
+        _show_problems(error.problems, errors)
     except (RouterError, OSError, ValueError) as error:
-        errors.print("error:", style="red", end=" ")
-        errors.print(str(error), markup=False)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        status = _EXIT_ERROR
+        _show_error(str(error))
+    sys.exit(status)
+
+
+def _path_of(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return context.command_path if context is not None else "router"
+
+
+def _show_error(message: str) -> None:
+    errors.print("error:", style="red", end=" ")
+    errors.print(message, markup=False, soft_wrap=True)
+
+
+def _show_problems(problems: tuple[Problem, ...], out: Console) -> None:
+    if len(problems) == 1:
+        out.print("error:", style="red", end=" ")
+        out.print(str(problems[0]), markup=False, soft_wrap=True)
+    else:
+        out.print(f"[red]error:[/red] {len(problems)} problems")
+        out.print(problems_view(problems))
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"router {version('portfolio-router')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    context: typer.Context,
+    _: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        errors.print(context.get_help(), markup=False)
+        raise typer.Exit(_UsageError.exit_code)
 
 
 @app.command()
 def run(
-    config: Config,
-    show: Annotated[bool, typer.Option(help="Print decisions as they are made.")] = False,
+    config: Config = Path(),
+    show: Annotated[bool, typer.Option("--show", help="Print decisions as they are made.")] = False,
     play_speed: Annotated[
         float | None,
-        typer.Option("--play", help="Also play generated callers and agents, so many times as fast as life."),
+        typer.Option(
+            "--play",
+            metavar="SPEED",
+            min=_SPEED_MIN,
+            max=_SPEED_MAX,
+            help="Also play generated callers and agents, so many times as fast as life.",
+        ),
     ] = None,
-    always_open: Annotated[bool, typer.Option(help="Take no notice of opening hours: for trying things.")] = False,
+    always_open: Annotated[
+        bool, typer.Option("--always-open", help="Take no notice of opening hours: for trying things.")
+    ] = False,
 ) -> None:
-    """Route calls until stopped (SIGTERM or Ctrl-C). SIGHUP reads the organisation's files again."""
+    """Route calls until stopped.
+
+    SIGTERM or Ctrl-C stops it, and a second one stops it at once. SIGHUP reads the organisation's files again.
+    """
     settings = load_settings(config, os.environ)
-    playing: list[subprocess.Popen[bytes]] = []
-    progress = _progress("recovering", "records")
+    _log_to_stderr(logging.INFO)
+    player: subprocess.Popen[bytes] | None = None
+    progress = _progress("recovering", "records", quiet=False)
     task = progress.add_task("recovering", total=None)
 
+    def on_record(offset: int) -> None:
+        if offset % _RECORDS_PER_UPDATE == 0:
+            progress.update(task, completed=offset)
+
     def on_started(addresses: Addresses) -> None:
+        nonlocal player
         progress.stop()
-        console.print(f"[bold]router[/bold] {version('portfolio-router')} is routing")
         embedded = " (embedded broker)" if addresses.broker_is_embedded else ""
-        console.print(f"  bus        {addresses.broker}{embedded}, shard {settings.mqtt.shard}")
-        console.print(f"  state      {addresses.http}/api/state")
-        console.print(f"  why        {addresses.http}/api/explain/CALL, or: router explain CALL {config}")
-        console.print(f"  metrics    {addresses.http}/metrics")
-        console.print(f"  journal    {settings.journal.file}")
+        lines = [
+            f"[bold]router[/bold] {version('portfolio-router')}",
+            f"  bus        {addresses.broker}{embedded}, shard {settings.mqtt.shard}",
+            f"  state      {addresses.http}/api/state",
+            f"  why        router explain CALL {config}",
+            f"  metrics    {addresses.http}/metrics",
+            f"  journal    {settings.journal.file}",
+        ]
         if play_speed is not None:
-            # In a process of its own, as a platform would be.
-            command = [sys.executable, "-m", "router", "play", str(config), "--speed", str(play_speed), "--quiet"]
-            playing.append(subprocess.Popen(command))
-            console.print(f"  play       generated callers and agents, {play_speed:g} times as fast as life")
+            player = _start_player(config, play_speed)
+            lines.append(f"  play       generated callers and agents, {play_speed:g} times as fast as life")
+        console.print("\n".join(lines), soft_wrap=True)
+
+    async def on_stopping() -> None:
+        errors.print("stopping; once more stops at once")
+        if player is not None:
+            # Its callers hang up, which the router still has to hear.
+            player.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(player.wait, _PLAYER_STOP_S)
 
     def watch(at_ms: int, decided: Decided) -> None:
-        line = decision_line(at_ms, decided.decision) if show else None
-        if line is not None:
-            console.print(line, soft_wrap=True)
+        if show and not _show_decision(at_ms, decided.decision):
+            signal.raise_signal(signal.SIGTERM)
 
     try:
         with progress:
@@ -116,16 +227,26 @@ def run(
                     settings,
                     version=version("portfolio-router"),
                     on_started=on_started,
-                    on_record=lambda offset: progress.update(task, completed=offset),
+                    on_stopping=on_stopping,
+                    on_record=on_record,
                     watch=watch,
                     change=_without_hours if always_open else _as_it_is,
                 )
             )
     finally:
-        for process in playing:
-            process.terminate()
-            process.wait()
+        if player is not None:
+            player.kill()
+            player.wait()
     console.print("stopped; every accepted call is in the journal")
+
+
+def _start_player(config: Path, speed: float) -> subprocess.Popen[bytes]:
+    """Start ``router play`` in a process of its own, as a platform would be.
+
+    It ends when its standard input does, so even if this process is killed. Ctrl-C reaches this process alone.
+    """
+    command = [sys.executable, "-m", "router", "play", str(config), "--speed", str(speed), "--attached"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
 
 def _as_it_is(description: OrganisationDescription) -> OrganisationDescription:
@@ -138,18 +259,17 @@ def _without_hours(description: OrganisationDescription) -> OrganisationDescript
 
 
 @app.command()
-def check(config: Config, json: AsJson = False) -> None:
-    """Check settings and organisation: all problems at once; exit status 1 if there are any."""
-    settings = load_settings(config, os.environ)
+def check(config: Config = Path(), json: AsJson = False) -> None:
+    """Check settings and organisation: all problems at once."""
     try:
-        description = checked_organisation(settings, pseudonymiser_of(settings).of)
-    except OrganisationError as error:
+        settings = load_settings(config, os.environ)
+        description = _organisation_of(settings, quiet=json)
+    except (OrganisationError, SettingsError) as error:
         if json:
             _print_json({"problems": [each._asdict() for each in error.problems]})
         else:
-            console.print(f"[red]{len(error.problems)} problem(s)[/red] in {settings.organisation.file}")
-            console.print(problem_lines(error.problems))
-        raise typer.Exit(1) from None
+            _show_problems(error.problems, console)
+        raise typer.Exit(_EXIT_ERROR) from None
     counts = {
         name: len(getattr(description, name))
         for name in ("sites", "teams", "agents", "portfolios", "clients", "skills")
@@ -162,93 +282,156 @@ def check(config: Config, json: AsJson = False) -> None:
 
 @app.command()
 def play(
-    config: Config,
-    url: Annotated[str | None, typer.Option(help="The broker; without it, the one of the configuration.")] = None,
+    config: Config = Path(),
+    url: Annotated[str | None, typer.Option(metavar="URL", help="The broker.", show_default="as configured")] = None,
     log: Annotated[
-        Path | None, typer.Option(help="A recorded log to take callers from; else they are made up.")
+        Path | None, typer.Option(metavar="FILE", help="A recorded log to take callers from.", show_default="made up")
     ] = None,
-    mapping: Annotated[Path | None, typer.Option(help="How the log's columns are to be read (TOML).")] = None,
-    speed: Annotated[float, typer.Option(min=0.1, max=1000, help="So many seconds of callers pass in one.")] = 1.0,
-    hours: Annotated[float, typer.Option(min=0.001, max=1000, help="How long to play, on the callers' clock.")] = 8.0,
-    seed: Annotated[int, typer.Option(help="For everything that is made up.")] = 1,
-    show: Annotated[bool, typer.Option(help="Print decisions as they arrive.")] = False,
-    quiet: Annotated[bool, typer.Option(help="Print nothing but errors.")] = False,
+    mapping: Mapping = None,
+    speed: Annotated[
+        float, typer.Option(min=_SPEED_MIN, max=_SPEED_MAX, help="How many times as fast as life.", metavar="SPEED")
+    ] = 1.0,
+    hours: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=1000,
+            metavar="HOURS",
+            help="How long to play, on the callers' clock.",
+            show_default=f"{_PLAY_HOURS:g}, or as long as the log",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="For everything that is made up.")] = 1,
+    show: Annotated[bool, typer.Option("--show", help="Print decisions as they arrive.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
     json: AsJson = False,
+    attached: Annotated[bool, typer.Option("--attached", hidden=True)] = False,
 ) -> None:
-    """Play a telephony platform against a running router: callers and agents, recorded or generated."""
+    """Play callers and agents against a running router.
+
+    It is a telephony platform in miniature. Ctrl-C lets all callers hang up and says what was played.
+    """
+    if mapping is not None and log is None:
+        raise _UsageError("--mapping is for a log, which --log is to name")
     settings = load_settings(config, os.environ)
-    organisation = Organisation(checked_organisation(settings, pseudonymiser_of(settings).of))
+    _log_to_stderr(logging.WARNING)
+    no_bar = quiet or json or show or attached
+    organisation = Organisation(_organisation_of(settings, quiet=no_bar))
     embedded = f"mqtt://{settings.mqtt.embedded_host}:{settings.mqtt.embedded_port}"
     broker_url = url or settings.mqtt.url or embedded
     start_ms = time.time_ns() // 1_000_000
-    day = generate_day(organisation, seed=seed, start_ms=start_ms, duration_s=round(hours * 3600))
-    callers = day.callers
+    recorded: list[Caller] | None = None
     if log is not None:
-        with _working("reading the log", quiet or json):
-            columns = _mapping_for(mapping)
-            recorded = infer(read_calls(log, columns).calls, columns).callers
-        callers = mapped_onto(recorded, organisation, start_ms=start_ms, seed=seed)
-    progress = _progress("playing", "calls")
-    progress.disable = quiet or json
-    task = progress.add_task("playing", total=None)
+        with _working("reading the log", no_bar):
+            columns = _mapping_for(log, mapping)
+            inferred = infer(read_calls(log, columns).calls, columns)
+        recorded = mapped_onto(inferred.callers, organisation, start_ms=start_ms, seed=seed)
+        if hours is None:
+            hours = (recorded[-1].arrived_ms - start_ms + 1_000) / 3_600_000
+    duration_s = 3600 * (hours or _PLAY_HOURS)
+    day = generate_day(organisation, seed=seed, start_ms=start_ms, duration_s=math.ceil(duration_s))
+    callers = day.callers if recorded is None else recorded
+    progress = _progress("playing", "calls", quiet=no_bar)
+    count = sum(caller.arrived_ms - start_ms <= 1_000 * duration_s for caller in callers)
+    task = progress.add_task("playing", total=count)
+    interrupted = False
 
-    async def go() -> Counter[str]:
+    async def go() -> Tally:
+        def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
+            platform.close()
+            for number in signals:
+                # The next one ends it at once.
+                loop.remove_signal_handler(number)
+            if attached:
+                loop.remove_reader(sys.stdin.fileno())
+
         def watch(decision: Decision) -> None:
-            progress.update(task, completed=platform.counts["arrived"])
-            line = decision_line(time.time_ns() // 1_000_000, decision) if show else None
-            if line is not None:
-                progress.console.print(line, soft_wrap=True)
+            progress.update(task, completed=platform.arrived)
+            if show and not _show_decision(time.time_ns() // 1_000_000, decision):
+                interrupt()
 
-        async with Gateway(broker_url, shard=settings.mqtt.shard) as gateway:
+        async with _connected(Gateway(broker_url, shard=settings.mqtt.shard), config) as gateway:
             platform = Platform(gateway, speed=speed, seed=seed, watch=watch)
-            await platform.play(callers, day.presence, duration_s=hours * 3600)
-            return platform.counts
+            loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
+            for number in signals:
+                loop.add_signal_handler(number, interrupt)
+            if attached:
+                loop.add_reader(sys.stdin.fileno(), interrupt)
+            await platform.play(callers, day.presence, duration_s=duration_s)
+            return platform.tally()
 
     with progress:
-        counts = uvloop.run(go())
+        tally = uvloop.run(go())
     if json:
-        _print_json(dict(counts))
-    elif not quiet:
-        console.print(", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
+        _print_json(msgspec.to_builtins(tally))
+    elif not quiet and not (attached and interrupted):
+        for line in tally_lines(tally):
+            console.print(line)
+    if interrupted:
+        raise typer.Exit(_EXIT_INTERRUPTED)
+
+
+@asynccontextmanager
+async def _connected(gateway: Gateway, config: Path) -> AsyncIterator[Gateway]:
+    """The gateway, connected; each failed attempt is told once, in the end."""
+    attempts = logging.getLogger("router.service.mqtt")
+    attempts.setLevel(logging.ERROR)
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(gateway)
+        except BrokerError as error:
+            raise BrokerError(
+                f"{error}; start a router (router run {config}), or name its broker with --url"
+            ) from error
+        attempts.setLevel(logging.WARNING)
+        yield gateway
 
 
 @app.command()
 def replay(
-    log: Annotated[Path, typer.Argument(help="The call log, CSV, plain or gzipped.")],
-    mapping: Annotated[Path | None, typer.Option(help="How its columns are to be read (TOML).")] = None,
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="The call log: CSV, plain or gzipped.")],
+    mapping: Mapping = None,
     owners: Annotated[bool, typer.Option(help="Give clients their imputed owners.")] = True,
-    owner_mode: Annotated[OwnerMode, typer.Option(help="Widen after the owner's wait, or wait for the owner.")] = (
-        OwnerMode.PREFER
-    ),
-    owner_wait_s: Annotated[int, typer.Option(min=0, help="How long a call may be held for its owner.")] = 0,
+    owner_mode: Annotated[
+        OwnerMode,
+        typer.Option(metavar="MODE", help="prefer: widen after the owner's wait; strict: wait for the owner."),
+    ] = OwnerMode.PREFER,
+    owner_wait_s: Annotated[
+        int, typer.Option(min=0, max=86_400, metavar="SECONDS", help="How long a call may be held for its owner.")
+    ] = 0,
     own_first: Annotated[bool, typer.Option(help="Freed agents take calls of own clients first.")] = True,
     json: AsJson = False,
 ) -> None:
-    """Run a recorded day or month through the engine in virtual time, beside what the log says happened."""
+    """Run a recorded day or month through the engine.
+
+    The engine is the one that runs live, the time is virtual. What it makes of the callers is shown beside what the log
+    says happened.
+    """
     started_s = time.monotonic()
     policy = ReplayPolicy(
         owners=owners, owner_mode=owner_mode, owner_wait_s=owner_wait_s, own_first=own_first and owners
     )
     with _working("reading the log", json):
-        read = read_calls(log, _mapping_for(mapping))
-        inferred = infer(read.calls, _mapping_for(mapping), policy=policy)
-    progress = _progress("replaying", "calls")
-    progress.disable = json
+        columns = _mapping_for(log, mapping)
+        read = read_calls(log, columns)
+        inferred = infer(read.calls, columns, policy=policy)
+    progress = _progress("replaying", "calls", quiet=json)
     with progress:
         task = progress.add_task("replaying", total=len(inferred.callers))
-
-        def on_caller(_: Caller) -> None:
-            progress.advance(task)
-
-        result = replay_log(inferred, on_caller=on_caller)
+        result = replay_log(inferred, on_caller=lambda _: progress.advance(task))
     if json:
-        console.print(as_json(log=result.log, replayed=result.replayed), markup=False)
+        document = msgspec.json.decode(as_json(log=result.log, replayed=result.replayed))
+        document |= {"decisions": result.run.decisions, "digest": result.run.digest, "inferred": inferred.notes}
+        _print_json(document | {"rows": msgspec.to_builtins(read.report)})
         return
-    for line in read.report.lines():
-        console.print(line, markup=False)
+    report = msgspec.structs.replace(read.report, refusals=read.report.refusals[:_REFUSALS_SHOWN])
+    console.print("\n".join(report.lines()), markup=False)
+    if report.rows_refused > len(report.refusals):
+        console.print(f"... and {report.rows_refused - len(report.refusals)} more refused")
     console.print("\nWhat the log does not say was inferred:")
-    for note in inferred.notes:
-        console.print(f"- {note}", markup=False)
+    console.print(notes_view(inferred.notes))
     console.print()
     console.print(as_table(log=result.log, replayed=result.replayed, title=f"{log.name}: the log, and the router"))
     console.print(f"{result.run.decisions} decisions, digest {result.run.digest}; {time.monotonic() - started_s:.1f} s")
@@ -257,15 +440,17 @@ def replay(
 @app.command()
 def explain(
     call_id: Annotated[str, typer.Argument(metavar="CALL", help="The id of the call.")],
-    config: Config,
+    config: Config = Path(),
     show_all: Annotated[bool, typer.Option("--all", help="Show every agent.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Why a call is waiting, or why it went where it went: agent by agent."""
+    """Why a call waits, or why it went where it went.
+
+    The answer goes through all agents. If no router is running, it comes from the journal.
+    """
     settings = load_settings(config, os.environ)
     explanation = _explained_live(settings, call_id)
     if explanation is None:
-        errors.print("no router answers; asking the journal", style="dim")
         explanation = _explained_from_journal(settings, CallId(call_id))
     if json:
         _print_json(msgspec.to_builtins(explanation))
@@ -275,86 +460,135 @@ def explain(
 
 def _explained_live(settings: Settings, call_id: str) -> Explanation | None:
     """The running router's answer; None: none is running."""
-    from urllib.error import HTTPError, URLError
-    from urllib.parse import quote
-    from urllib.request import urlopen
-
-    host = f"[{settings.http.host}]" if ":" in settings.http.host else settings.http.host
-    url = f"http://{host}:{settings.http.port}/api/explain/{quote(call_id, safe='')}"
+    host, port = settings.http.host, settings.http.port
+    # Not urllib, which would send the question to the proxy of the environment.
+    connection = http.client.HTTPConnection(host, port, timeout=_HTTP_TIMEOUT_S)
     try:
-        with urlopen(url, timeout=_HTTP_TIMEOUT_S) as answer:
-            return msgspec.json.decode(answer.read(), type=Explanation)
-    except HTTPError as error:
-        _fail(msgspec.json.decode(error.read()).get("error", str(error)))
-    except URLError:
+        connection.request("GET", f"/api/explain/{quote(call_id, safe='')}")
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status == http.HTTPStatus.OK:
+            return msgspec.json.decode(body, type=Explanation)
+        _fail(msgspec.json.decode(body, type=dict[str, str])["error"])
+    except (ConnectionRefusedError, socket.gaierror):
         return None
+    except TimeoutError:
+        _fail(f"the router at {host}:{port} does not answer within {_HTTP_TIMEOUT_S:g} s; look at its log")
+    except (OSError, http.client.HTTPException, msgspec.DecodeError, KeyError):
+        _fail(f"what listens on {host}:{port} is no router; check http.host and http.port of the settings")
+    finally:
+        connection.close()
 
 
 def _explained_from_journal(settings: Settings, call_id: CallId) -> Explanation:
-    journal = SqliteJournal(settings.journal.file, read_only=True)
+    file = settings.journal.file
+    if not file.exists():
+        _fail(f"no router is running, and there is no journal {file} either; check the settings")
+    errors.print("no router is running; asking the journal", style="dim")
+    journal = SqliteJournal(file, read_only=True)
     try:
-        decider = recover(journal.read(settings.mqtt.shard), limits=limits_of(settings))
+        with _working("reading the journal", quiet=False):
+            decider = recover(journal.read(settings.mqtt.shard), limits=limits_of(settings))
     finally:
         journal.close()
     found = decider.engine.explain(call_id, now_ms=decider.now_ms) if decider is not None else None
     if found is None:
-        _fail(f"the journal {settings.journal.file} knows no call {call_id}, or has forgotten it; check the id")
+        _fail(f"the journal {file} knows no call {call_id}, or has forgotten it; check the id")
     return found
 
 
 @app.command()
 def graph(
-    config: Config,
-    portfolio: Annotated[str | None, typer.Option(help="Show the rings of this portfolio.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="Draw it to this file (.png or .svg).")] = None,
+    config: Config = Path(),
+    portfolio: Annotated[str | None, typer.Option(metavar="ID", help="This portfolio alone: its rings.")] = None,
+    figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it to this .png or .svg.")] = None,
     json: AsJson = False,
 ) -> None:
-    """The organisation as a graph: rings of a portfolio, orphans, and what one absence breaks."""
+    """Show the organisation as a graph.
+
+    Who is out of reach, what the absence of an agent, a team or a site breaks, and whom each portfolio reaches.
+    """
     settings = load_settings(config, os.environ)
-    organisation = Organisation(checked_organisation(settings, pseudonymiser_of(settings).of))
+    organisation = Organisation(_organisation_of(settings, quiet=json))
     portfolio_id = find_portfolio(portfolio, organisation.portfolios) if portfolio is not None else None
     if figure is not None:
         # Not at the top: matplotlib would make every command wait for it.
         from router.reports.drawing import draw_organisation, draw_portfolio
 
-        if portfolio_id is not None:
-            draw_portfolio(organisation, portfolio_id, figure)
-        else:
-            draw_organisation(organisation, figure)
+        with _working("drawing", json):
+            if portfolio_id is not None:
+                draw_portfolio(organisation, portfolio_id, figure)
+            else:
+                draw_organisation(organisation, figure)
     summary = summarise_graph(organisation)
     if json:
         _print_json(msgspec.to_builtins(summary))
     else:
         console.print(as_text(summary, portfolio_id))
         if figure is not None:
-            console.print(f"drawn to {figure}")
+            console.print(f"drawn to {figure}", soft_wrap=True)
 
 
 # --- What the commands share ---
 
 
-def _mapping_for(path: Path | None) -> LogMapping:
-    if path is None:
-        _fail(
-            "--mapping is missing: a TOML file that says what the log's columns mean, such as config/logs/example.toml"
+def _organisation_of(settings: Settings, *, quiet: bool) -> OrganisationDescription:
+    with _working("reading the organisation", quiet):
+        return checked_organisation(settings, pseudonymiser_of(settings, keep=False).of)
+
+
+def _mapping_for(log: Path, mapping: Path | None) -> LogMapping:
+    beside = log.with_name(log.name.partition(".")[0] + ".toml")
+    if mapping is None and not beside.exists():
+        raise _UsageError(
+            f"--mapping is missing, and there is no {beside} either: say what the log's columns mean, as in "
+            "config/logs/example.toml"
         )
-    return read_mapping(path)
+    return read_mapping(mapping or beside)
 
 
-def _progress(what: str, unit: str) -> Progress:
+def _show_decision(at_ms: int, decision: Decision) -> bool:
+    """Print the decision if it is worth it; False: whoever read our output has gone."""
+    line = decision_line(at_ms, decision)
+    if line is not None:
+        try:
+            if console.is_terminal:
+                console.print(line, no_wrap=True, overflow="ellipsis")
+            else:
+                console.print(line, soft_wrap=True)
+        except SystemExit:  # What rich makes of a closed pipe.
+            return False
+    return True
+
+
+def _progress(what: str, unit: str, *, quiet: bool) -> Progress:
     return Progress(
         TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn(),
-        console=errors, transient=True,
+        console=errors, transient=True, disable=quiet or not errors.is_terminal,
     )  # fmt: skip
 
 
 @contextmanager
 def _working(what: str, quiet: bool) -> Iterator[None]:
-    if quiet:
+    if quiet or not errors.is_terminal:
         yield
     else:
         with errors.status(what):
             yield
+
+
+class _LogHandler(logging.Handler):
+    """Writes where progress bars are drawn, so that neither spoils the other."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        errors.print(self.format(record), markup=False, soft_wrap=True)
+
+
+def _log_to_stderr(level: int) -> None:
+    handler = _LogHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    logging.getLogger("router").setLevel(level)
 
 
 def _print_json(document: object) -> None:

@@ -9,12 +9,14 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Coroutine, Iterable
+from enum import StrEnum
+from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
 
-from router.core import EventRejected
+from router.core import EventRejected, Rejection, RouterError
 from router.core.decisions import (
     CallDecision,
     ConnectCall,
@@ -31,6 +33,7 @@ from router.core.events import (
     CallAbandoned,
     CallConnected,
     CallEnded,
+    CallRefreshed,
     Event,
     OfferAccepted,
     OfferDeclined,
@@ -40,7 +43,7 @@ from router.core.model import CallId, FallbackKind
 from router.gateway import Gateway
 from router.simulation.callers import Caller
 
-__all__ = ["Platform"]
+__all__ = ["Ending", "NoRouterError", "Platform", "Tally"]
 
 # How agents behave: seconds until they answer, and how often they do something else.
 _ANSWER_S: Final = (1.0, 6.0)
@@ -49,6 +52,49 @@ _DECLINES: Final = 0.01
 _MISSES: Final = 0.01
 _RINGS_UNTIL_MISSED_S: Final = 15.0
 _BACK_AFTER_PAUSE_S: Final = 60.0
+# When no more calls come, those under way get so long, on the callers' clock, before the platform closes.
+_LAST_CALLS_S: Final = 900.0
+# In real seconds: half the shortest talk lease there is; until the router first answers; for hanging up when closing.
+_REFRESH_EVERY_S: Final = 30.0
+_FIRST_ANSWER_S: Final = 10.0
+_HANG_UP_S: Final = 3.0
+
+
+class NoRouterError(RouterError):
+    """The broker is there, but nobody answers behind it."""
+
+
+class Ending(StrEnum):
+    """How a call ended, as the platform saw it. Every call that arrived ends in exactly one of these."""
+
+    TALKED = "talked"
+    """Connected, and talked to the end."""
+    CALLED_BACK = "called_back"
+    """The same, but the caller had hung up in the meantime and was called back."""
+    ABANDONED = "abandoned"
+    """The caller's patience was over."""
+    FALLBACK = "fallback"
+    """The router sent the call to a number or a message."""
+    ENDED_BY_ROUTER = "ended_by_router"
+    """The router took the call for over."""
+    REFUSED = "refused"
+    """The router refused the call on arrival."""
+    CUT_SHORT = "cut_short"
+    """Hung up because the play was over."""
+    UNDER_WAY = "under_way"
+    """The router did not take the hang-up in time."""
+
+
+class Tally(Struct, frozen=True, kw_only=True):
+    """What was played so far: ``arrived`` is the sum of ``endings``."""
+
+    arrived: int
+    endings: dict[Ending, int]
+    """All of them, in the order of `Ending`. Calls that still go on are under way."""
+    offers: int
+    agents_paused: int
+    refusals: dict[str, int]
+    """Events that the router refused, by reason; a few, which crossed a decision on the wire, are normal."""
 
 
 class Platform:
@@ -64,33 +110,77 @@ class Platform:
     def __init__(
         self, gateway: Gateway, *, speed: float, seed: int, watch: Callable[[Decision], None] = lambda _: None
     ) -> None:
-        self.counts: Counter[str] = Counter()
-        """What happened so far: ``arrived``, ``offered``, ``connected``, ``ended``, ``abandoned``, ``fallback`` ..."""
         self._gateway = gateway
         self._speed = speed
         self._random = np.random.default_rng(seed)
         self._watch = watch
-        self._calls: dict[CallId, asyncio.Queue[Decision]] = {}
+        self._arrived = self._offers = self._paused = 0
+        self._endings: Counter[Ending] = Counter()
+        self._refusals: Counter[str] = Counter()
+        # None in an inbox: the platform closes.
+        self._calls: dict[CallId, asyncio.Queue[Decision | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_answered = False
+        self._closing = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    @property
+    def arrived(self) -> int:
+        """Calls so far."""
+        return self._arrived
+
+    def tally(self) -> Tally:
+        endings = {ending: self._endings[ending] for ending in Ending}
+        endings[Ending.UNDER_WAY] = self._arrived - self._endings.total()
+        return Tally(
+            arrived=self._arrived,
+            endings=endings,
+            offers=self._offers,
+            agents_paused=self._paused,
+            refusals=dict(sorted(self._refusals.items())),
+        )
 
     async def play(
         self, callers: Iterable[Caller], presence: Iterable[tuple[int, AgentEvent]], *, duration_s: float | None = None
     ) -> None:
-        """Play all of it, or *duration_s* seconds of it on the clock of callers and agents.
+        """Play all of it, or *duration_s* seconds of it on the clock of callers and agents; then finish what goes on.
 
         Agents who came are left signed in, as they are at the end of a demonstration.
+
+        Raises:
+            NoRouterError: The first event was not answered.
+            GatewayClosedError: The gateway was closed meanwhile.
         """
         listening = asyncio.create_task(self._listen())
+        listening.add_done_callback(self._on_done)
+        script = self._start(self._perform(callers, presence, duration_s))
+        closing = asyncio.create_task(self._closing.wait())
         try:
-            await self._play(callers, presence, duration_s)
-            while self._tasks:
-                await asyncio.wait(self._tasks)
+            await asyncio.wait((script, closing), return_when=asyncio.FIRST_COMPLETED)
+            script.cancel()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_CALLS_S / self._speed):
+                    while self._tasks and not self._closing.is_set():
+                        await asyncio.wait((closing, *self._tasks), return_when=asyncio.FIRST_COMPLETED)
+            self.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_HANG_UP_S):
+                    while self._tasks:
+                        await asyncio.wait(self._tasks)
         finally:
-            for task in (*self._tasks, listening):
+            for task in (*self._tasks, listening, closing):
                 task.cancel()
-            await asyncio.gather(*self._tasks, listening, return_exceptions=True)
+            await asyncio.gather(*self._tasks, listening, closing, return_exceptions=True)
+        if self._failure is not None:
+            raise self._failure
 
-    async def _play(
+    def close(self) -> None:
+        """Let nobody else call, and hang up whatever goes on; `play` returns when the router knows."""
+        self._closing.set()
+        for inbox in self._calls.values():
+            inbox.put_nowait(None)
+
+    async def _perform(
         self, callers: Iterable[Caller], presence: Iterable[tuple[int, AgentEvent]], duration_s: float | None
     ) -> None:
         script: list[tuple[int, int, Caller | AgentEvent]] = [(at_ms, 0, event) for at_ms, event in presence]
@@ -108,23 +198,52 @@ class Platform:
                 self._start(self._call(line))
             else:
                 # One by one: an agent signs in before getting ready.
-                await self._send(line)
+                await self._show_up(line)
 
-    def _start(self, coroutine: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(coroutine)
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._on_done)
+        return task
 
-    async def _sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds / self._speed)
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._failure = self._failure or error
+            self.close()
 
-    async def _send(self, event: Event) -> bool:
+    async def _sleep(self, seconds: float) -> bool:
+        """Wait on the clock of callers and agents; False: the platform closes, which ends every wait."""
+        return await self._wait(seconds / self._speed)
+
+    async def _wait(self, real_s: float) -> bool:
+        try:
+            async with asyncio.timeout(real_s):
+                await self._closing.wait()
+        except TimeoutError:
+            return True
+        return False
+
+    async def _show_up(self, event: AgentEvent) -> None:
+        """Report what an agent does whom the router may have seen do it: one who never left, or whose wrap-up is over."""
+        await self._send(event, expected=Rejection.WRONG_AGENT_STATE)
+
+    async def _send(self, event: Event, *, expected: Rejection | None = None) -> bool:
         """Report the event; False: the router has refused it, as happens when two things cross on the wire."""
         try:
-            await self._gateway.send(event)
+            async with asyncio.timeout(None if self._is_answered else _FIRST_ANSWER_S):
+                await self._gateway.send(event)
         except EventRejected as rejected:
-            self.counts[f"rejected: {rejected.reason}"] += 1
+            if rejected.reason is not expected:
+                self._refusals[rejected.reason] += 1
             return False
+        except TimeoutError:
+            raise NoRouterError(
+                f"the broker is there, but no router answers within {_FIRST_ANSWER_S:g} s; start one: router run CONFIG"
+            ) from None
+        finally:
+            self._is_answered = True
         return True
 
     async def _listen(self) -> None:
@@ -142,23 +261,23 @@ class Platform:
             self._watch(decision)
 
     async def _come_back(self, paused: PauseAgent) -> None:
-        self.counts["agents paused"] += 1
-        await self._sleep(_BACK_AFTER_PAUSE_S)
-        await self._send(AgentReady(agent_id=paused.agent_id))
+        self._paused += 1
+        if await self._sleep(_BACK_AFTER_PAUSE_S):
+            await self._show_up(AgentReady(agent_id=paused.agent_id))
 
     async def _call(self, caller: Caller) -> None:
+        if self._closing.is_set():
+            return
         call_id = caller.event.call_id
         self._calls[call_id] = asyncio.Queue()
+        self._arrived += 1
         try:
-            self.counts["arrived"] += 1
-            if await self._send(caller.event):
-                outcome = await self._wait_and_talk(caller)
-                self.counts[outcome] += 1
+            ending = await self._live_through(caller) if await self._send(caller.event) else Ending.REFUSED
+            self._endings[ending] += 1
         finally:
             del self._calls[call_id]
 
-    async def _wait_and_talk(self, caller: Caller) -> str:
-        """Live through the call; returns how it ended."""
+    async def _live_through(self, caller: Caller) -> Ending:
         call_id = caller.event.call_id
         inbox = self._calls[call_id]
         answering: asyncio.Task[None] | None = None
@@ -171,23 +290,31 @@ class Platform:
                     async with asyncio.timeout(min(patience_ends_s - time.monotonic(), 1e6)):
                         decision = await inbox.get()
                 except TimeoutError:
-                    await self._send(CallAbandoned(call_id=call_id))
-                    return "abandoned"
+                    if await self._send(CallAbandoned(call_id=call_id)):
+                        return Ending.ABANDONED
+                    # It has just been sent to a fallback, which the inbox will tell.
+                    patience_ends_s = float("inf")
+                    continue
                 match decision:
+                    case None:
+                        await self._send(CallEnded(call_id=call_id))
+                        return Ending.CUT_SHORT
                     case OfferCall():
-                        self.counts["offered"] += 1
+                        self._offers += 1
                         answering = asyncio.create_task(self._answer(decision))
                     case WithdrawOffer() if answering is not None:
                         answering.cancel()
                     case ConnectCall():
-                        return await self._talk(caller, decision)
+                        # Refused: it took too long, and the call is back in its place.
+                        if await self._send(CallConnected(call_id=call_id)):
+                            return await self._talk(caller, decision)
                     case FallbackCall(kind=FallbackKind.CALLBACK):
                         # The caller hangs up and waits to be called.
                         patience_ends_s = float("inf")
                     case FallbackCall(kind=FallbackKind.MESSAGE | FallbackKind.NUMBER):
-                        return "fallback"
+                        return Ending.FALLBACK
                     case EndCall():
-                        return "ended by the router"
+                        return Ending.ENDED_BY_ROUTER
         finally:
             if answering is not None:
                 answering.cancel()
@@ -202,21 +329,24 @@ class Platform:
             answer, after_s = OfferMissed, _RINGS_UNTIL_MISSED_S
         elif chance < _MISSES + _DECLINES:
             answer = OfferDeclined
-        await self._sleep(after_s)
-        await self._send(answer(agent_id=offer.agent_id, call_id=offer.call_id, offer_id=offer.offer_id))
+        if await self._sleep(after_s):
+            await self._send(answer(agent_id=offer.agent_id, call_id=offer.call_id, offer_id=offer.offer_id))
 
-    async def _talk(self, caller: Caller, connect: ConnectCall) -> str:
+    async def _talk(self, caller: Caller, connect: ConnectCall) -> Ending:
         call_id = caller.event.call_id
-        if not await self._send(CallConnected(call_id=call_id)):
-            return "not connected"
-        self.counts["connected"] += 1
-        await self._sleep(caller.service_ms / 1000)
-        await self._send(CallEnded(call_id=call_id))
+        ends_s = time.monotonic() + caller.service_ms / 1000 / self._speed
+        goes_on = True
+        while goes_on and (left_s := ends_s - time.monotonic()) > 0:
+            goes_on = await self._wait(min(left_s, _REFRESH_EVERY_S))
+            if goes_on and left_s > _REFRESH_EVERY_S:
+                goes_on = await self._send(CallRefreshed(call_id=call_id))
+        if not await self._send(CallEnded(call_id=call_id)):
+            return Ending.ENDED_BY_ROUTER
+        if self._closing.is_set():
+            return Ending.CUT_SHORT
         self._start(self._wrap_up(connect))
-        return "ended"
+        return Ending.CALLED_BACK if connect.callback else Ending.TALKED
 
     async def _wrap_up(self, connect: ConnectCall) -> None:
-        await self._sleep(self._random.uniform(*_WRAP_UP_S))
-        # Refused when the router has ended the wrap-up before: at low speeds its limit is the shorter.
-        with contextlib.suppress(EventRejected):
-            await self._gateway.send(AgentReady(agent_id=connect.agent_id))
+        if await self._sleep(self._random.uniform(*_WRAP_UP_S)):
+            await self._show_up(AgentReady(agent_id=connect.agent_id))

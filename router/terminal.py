@@ -1,7 +1,7 @@
-"""What people see in a terminal: decisions as lines, explanations and problems as tables."""
+"""What people see in a terminal: decisions as lines, explanations, problems and tallies as tables."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -20,12 +20,15 @@ from router.core.decisions import (
     WithdrawOffer,
 )
 from router.core.explain import AgentAnswer, Explanation, Verdict
+from router.play import Tally
 
-__all__ = ["decision_line", "explanation_view", "problem_lines"]
+__all__ = ["decision_line", "explanation_view", "notes_view", "problems_view", "tally_lines"]
 
-# A wrong column in a large file is one problem a row: more lines would hide the others.
+# A wrong column in a large file is one problem a row: more than a few of a kind would hide the others.
+_PROBLEMS_OF_A_KIND_SHOWN = 5
 _PROBLEMS_SHOWN = 60
-_AGENTS_SHOWN = 20
+_ANSWERS_SHOWN = 12
+_AGENTS_NAMED = 2
 
 # Who was nearest to getting the call comes first.
 _NEAREST_FIRST = (
@@ -47,39 +50,49 @@ _NEAREST_FIRST = (
 
 def decision_line(at_ms: int, decision: Decision) -> Text | None:
     """One line about a decision worth watching; None for those that only follow from others."""
+    about = ""
     match decision:
         case OfferCall():
-            what, who, style = "offer", f"{decision.call_id} to {decision.agent_id}", "green"
+            what, whom, style = "offer", f"to {decision.agent_id}", "green"
         case QueueCall():
-            expected = decision.expected_wait_ms
-            about = f", about {expected / 1000:.0f} s" if expected is not None else ""
-            what, who, style = "queue", f"{decision.call_id} at place {decision.position}{about}", "yellow"
+            what, whom, style = "queue", f"place {decision.position}", "yellow"
+            if decision.expected_wait_ms is not None:
+                about = f", about {decision.expected_wait_ms / 1000:.0f} s"
         case WithdrawOffer():
-            what, who, style = "withdraw", f"{decision.call_id} from {decision.agent_id}", "magenta"
+            what, whom, style = "withdraw", f"from {decision.agent_id}", "magenta"
         case FallbackCall():
-            where = f"{decision.kind} {decision.target}".rstrip()
-            what, who, style = "fallback", f"{decision.call_id} to {where}", "red"
+            what, whom, style = "fallback", f"to {decision.kind} {decision.target}".rstrip(), "red"
         case PauseAgent() | SignOutAgent():
-            what, who, style = "pause", decision.agent_id, "red"
+            what, whom, style = "pause", decision.agent_id, "red"
         case _:
             return None
+    # The agent at the end of the path stands in the line already.
+    path = [step for step in decision.path if not step.endswith(f"agent {getattr(decision, 'agent_id', '')}")]
+    waited_ms = getattr(decision, "wait_ms", 0)
     line = Text(f"{_time(at_ms)} ")
     line.append(f"{what:<9}", style=style)
-    line.append(f"{who:<34} ")
-    waited = getattr(decision, "wait_ms", None)
-    line.append(f"{decision.rule}" + (f" after {waited / 1000:.1f} s" if waited else ""), style="bold")
-    line.append(f"  {' > '.join(decision.path)}", style="dim")
+    line.append(f"{getattr(decision, 'call_id', ''):<22} {whom:<10} ")
+    line.append(f"{decision.rule}{about}" + (f" after {waited_ms / 1000:.1f} s" if waited_ms else ""), style="bold")
+    line.append(f"  {' > '.join(path)}", style="dim")
     return line
 
 
-def problem_lines(problems: Sequence[Problem]) -> RenderableType:
-    """Every problem with file, row and field, the first sixty in full."""
+def problems_view(problems: Sequence[Problem]) -> RenderableType:
+    """Problems with file, row and field: the first few of a kind, that is of one field of one file, in full."""
+    kinds: defaultdict[tuple[str, str], list[Problem]] = defaultdict(list)
+    for problem in problems:
+        kinds[problem.where.split(",")[0], problem.field].append(problem)
     table = Table("Where", "Field", "What is wrong", box=None, pad_edge=False)
-    for problem in problems[:_PROBLEMS_SHOWN]:
-        table.add_row(escape(problem.where), escape(problem.field), escape(problem.message))
-    if len(problems) <= _PROBLEMS_SHOWN:
-        return table
-    return Group(table, f"... and {len(problems) - _PROBLEMS_SHOWN} more; --json prints all")
+    shown = 0
+    for (file, field), of_kind in kinds.items():
+        first = of_kind[: min(_PROBLEMS_OF_A_KIND_SHOWN, _PROBLEMS_SHOWN - shown)]
+        shown += len(first)
+        for problem in first:
+            table.add_row(escape(problem.where), escape(problem.field), escape(problem.message))
+        if first and len(first) < len(of_kind):
+            table.add_row(escape(file), escape(field), f"... and {len(of_kind) - len(first)} more of this field")
+    hidden = len(problems) - shown
+    return Group(table, f"{hidden} of {len(problems)} problems are not shown; --json prints all") if hidden else table
 
 
 def explanation_view(explanation: Explanation, *, show_all: bool) -> RenderableType:
@@ -90,39 +103,82 @@ def explanation_view(explanation: Explanation, *, show_all: bool) -> RenderableT
         (explanation.call_id, "bold"),
         f": {explanation.status}{outcome}; {_client(explanation)}, portfolio {explanation.portfolio_id} ",
         f"(found by {explanation.found_by})\n",
-        f"had waited {explanation.wait_ms / 1000:.1f} s at {_time(explanation.asked_at_ms)}",
+        f"had waited {explanation.wait_ms / 1000:.1f} s on {_time(explanation.asked_at_ms, '%Y-%m-%d at %H:%M:%S')}",
         f"; rule: {explanation.rule}" if explanation.rule is not None else "",
     )
     steps = Table("Time", "What happened", "Agent", "Offer", box=None, pad_edge=False)
     for step in explanation.steps:
         steps.add_row(_time(step.at_ms), escape(step.what), step.agent_id or "", step.offer_id or "")
-    agents = sorted(explanation.agents, key=lambda answer: _NEAREST_FIRST.index(answer.verdict))
-    shown = agents if show_all else agents[:_AGENTS_SHOWN]
-    table = Table("Agent", "Answer", "Why", "May change", "Path", box=None, pad_edge=False)
-    for answer in shown:
+    groups = _alike(explanation.agents)
+    shown = groups if show_all else groups[:_ANSWERS_SHOWN]
+    table = Table("Agents", "Answer", "Why", box=None, pad_edge=False)
+    for group in shown:
+        answer = group[0]
         style = "green" if answer.verdict is Verdict.CHOSEN else ""
-        table.add_row(
-            answer.agent_id,
-            answer.verdict,
-            escape(answer.detail),
-            _time(answer.may_change_ms) if answer.may_change_ms is not None else "",
-            escape(" > ".join(answer.path[1:])),
-            style=style,
-        )
+        why = Text(answer.detail)
+        if answer.may_change_ms is not None:
+            why.append(f"; may change at {_time(answer.may_change_ms)}")
+        if way := _way(answer):
+            why.append(f"\n{' > '.join(way)}", style="dim")
+        table.add_row(_names(group, show_all=show_all), _words(answer.verdict), why, style=style)
     parts: list[RenderableType] = [head, Text(), steps, Text(), table]
-    if len(shown) < len(agents):
-        parts.append(Text(f"... and {len(agents) - len(shown)} more agents (--all shows them): {_counts(agents)}"))
+    if len(shown) < len(groups):
+        rest = sum(map(len, groups[_ANSWERS_SHOWN:]))
+        parts.append(Text(f"... and {rest} more agents (--all shows them): {_counts(explanation.agents)}"))
     return Group(*parts)
+
+
+def _alike(answers: Iterable[AgentAnswer]) -> list[list[AgentAnswer]]:
+    """Agents with the same answer, nearest first."""
+    groups: defaultdict[Hashable, list[AgentAnswer]] = defaultdict(list)
+    for answer in sorted(answers, key=lambda answer: _NEAREST_FIRST.index(answer.verdict)):
+        groups[answer.verdict, answer.detail, answer.may_change_ms, _way(answer)].append(answer)
+    return list(groups.values())
+
+
+def _way(answer: AgentAnswer) -> tuple[str, ...]:
+    """The path without its ends, which are named already: client and portfolio, and the agent."""
+    return answer.path[2:-1]
+
+
+def _names(group: Sequence[AgentAnswer], *, show_all: bool) -> str:
+    names = [answer.agent_id for answer in group]
+    if show_all or len(names) <= _AGENTS_NAMED + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:_AGENTS_NAMED])}, {len(names) - _AGENTS_NAMED} more"
+
+
+def notes_view(notes: Iterable[str]) -> RenderableType:
+    """Paragraphs as a list."""
+    table = Table.grid(padding=(0, 1))
+    for note in notes:
+        table.add_row("-", escape(note))
+    return table
+
+
+def tally_lines(tally: Tally) -> Sequence[str]:
+    """What was played: every call, by how it ended; then what else is worth knowing."""
+    endings = " + ".join(f"{count} {_words(ending)}" for ending, count in tally.endings.items() if count)
+    lines = [f"{tally.arrived} calls arrived" + (f" = {endings}" if endings else "")]
+    lines.append(f"{tally.offers} offers, {tally.agents_paused} agents paused for missing too many")
+    if tally.refusals:
+        refusals = ", ".join(f"{count} {_words(reason)}" for reason, count in tally.refusals.items())
+        lines.append(f"events refused by the router: {refusals}")
+    return lines
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _counts(agents: Sequence[AgentAnswer]) -> str:
     counts = Counter(answer.verdict for answer in agents)
-    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in _NEAREST_FIRST if counts[verdict])
+    return ", ".join(f"{counts[verdict]} {_words(verdict)}" for verdict in _NEAREST_FIRST if counts[verdict])
 
 
 def _client(explanation: Explanation) -> str:
     return f"client {explanation.client_id}" if explanation.client_id is not None else "unknown client"
 
 
-def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%H:%M:%S")
+def _time(at_ms: int, form: str = "%H:%M:%S") -> str:
+    return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime(form)

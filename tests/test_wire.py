@@ -519,7 +519,7 @@ def test_an_event_is_reported_where_it_happened_and_answered_there(event: InputE
 
 def test_what_has_no_topic_is_our_mistake() -> None:
     with pytest.raises(TypeError, match="RouterResumed"):
-        input_topic(RouterResumed(), "main")
+        input_topic(RouterResumed(epoch=3), "main")
     with pytest.raises(TypeError, match="Accepted"):
         output_topics(Accepted(event_id="e1", offset=0), "main")  # type: ignore[arg-type]
 
@@ -559,7 +559,7 @@ def test_every_event_survives_the_journal(event: Event, at_ms: int) -> None:
     assert decode_record(encode_record(at_ms, event)) == (at_ms, event)
 
 
-@pytest.mark.parametrize("event", [RouterResumed(), OrganisationChanged(description=ORGANISATION)])
+@pytest.mark.parametrize("event", [RouterResumed(epoch=3), OrganisationChanged(description=ORGANISATION)])
 def test_the_router_own_events_survive_the_journal(event: Event) -> None:
     """Dates, times, and a None that is not the default among them."""
     assert decode_record(encode_record(7, event)) == (7, event)
@@ -590,7 +590,7 @@ def test_a_damaged_record_is_noticed(data: st.DataObject) -> None:
 
 def test_a_record_of_a_newer_version_says_so() -> None:
     with pytest.raises(WireError, match="format 2, which this version cannot read"):
-        decode_record(b"\x02" + encode_record(7, RouterResumed())[1:])
+        decode_record(b"\x02" + encode_record(7, RouterResumed(epoch=3))[1:])
 
 
 @pytest.mark.parametrize(

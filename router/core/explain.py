@@ -139,7 +139,7 @@ def _answer(view: _View, agent: AgentRecord) -> AgentAnswer:
     if lacking is not None:
         return answer(*lacking)
     block = call.blocked.get(agent.agent_id) if call.blocked is not None else None
-    if block is not None and block.since_ms <= at_ms and (block.since_ms < at_ms or is_waiting):
+    if block is not None and block.since_ms <= at_ms:
         until = "for good" if block.until_ms is None else f"for {_seconds(block.until_ms - block.since_ms)}"
         return answer(Verdict.BLOCKED, f"{block.reason}: not offered to this agent {until}", block.until_ms)
     if place is None and not is_personal:

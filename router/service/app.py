@@ -1,8 +1,9 @@
 """A whole router in one process: embedded broker if wanted, journal, service, HTTP, signals."""
 
 import asyncio
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from router.core.model import OrganisationDescription
 from router.core.organisation import Organisation
 from router.journal import SqliteJournal
 from router.organisation_files import read_organisation
-from router.pseudonym import Pseudonymiser, load_or_create_key
+from router.pseudonym import KEY_BYTES, Pseudonymiser, load_or_create_key
 from router.service.broker import EmbeddedBroker
 from router.service.http import create_app
 from router.service.http import serve as serve_http
@@ -20,6 +21,8 @@ from router.service.service import Service, Watch
 from router.settings import Settings
 
 __all__ = ["Addresses", "checked_organisation", "limits_of", "pseudonymiser_of", "serve"]
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Addresses(NamedTuple):
@@ -30,9 +33,19 @@ class Addresses(NamedTuple):
     http: str
 
 
-def pseudonymiser_of(settings: Settings) -> Pseudonymiser:
-    """Raises OSError or ValueError: The key file cannot be read or made."""
-    return Pseudonymiser(load_or_create_key(settings.pseudonym.key_file))
+def pseudonymiser_of(settings: Settings, *, keep: bool = True) -> Pseudonymiser:
+    """The pseudonymiser with the key of the settings.
+
+    Args:
+        settings: Where the key is.
+        keep: Make a lasting key if there is none; else one that is forgotten, for those who only look.
+
+    Raises:
+        OSError: The key file can be neither read nor made.
+        ValueError: It holds no key.
+    """
+    file = settings.pseudonym.key_file
+    return Pseudonymiser(load_or_create_key(file) if keep or file.exists() else os.urandom(KEY_BYTES))
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -61,16 +74,18 @@ async def serve(
     *,
     version: str,
     on_started: Callable[[Addresses], None],
+    on_stopping: Callable[[], Awaitable[None]],
     on_record: Callable[[int], None] = lambda _: None,
     watch: Watch = lambda _at_ms, _decided: None,
     change: Callable[[OrganisationDescription], OrganisationDescription] = lambda description: description,
 ) -> None:
-    """Run a router until SIGTERM or SIGINT; SIGHUP reads the organisation again.
+    """Run a router until SIGTERM or SIGINT, the second of which ends the process; SIGHUP reads the organisation again.
 
     Args:
         settings: Where everything is.
         version: Of the router, for metrics.
         on_started: Told where the router is found, once it can be.
+        on_stopping: Awaited after the signal to stop, while calls are still routed.
         on_record: Told of the offset of each record that is recovered.
         watch: Told of each decision and its time.
         change: Applied to the organisation after each reading.
@@ -78,7 +93,6 @@ async def serve(
     Raises:
         RouterError: It cannot start or go on, and why.
     """
-    stop = asyncio.Event()
     pseudonym = pseudonymiser_of(settings).of
     async with AsyncExitStack() as stack:
         journal = SqliteJournal(settings.journal.file)
@@ -97,13 +111,29 @@ async def serve(
             version=version,
             watch=watch,
         )
-        service.start(on_record=on_record)
+        # Before the journal is claimed: a router that is started twice by mistake must find the port taken rather than
+        # fence the one that runs. Nothing is served before `start` is through, for it does not let go of the loop.
         address = await stack.enter_async_context(
             serve_http(create_app(service), settings.http.host, settings.http.port)
         )
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        service.start(on_record=on_record)
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        stopping: list[asyncio.Task[None]] = []
+
+        async def stop_gently() -> None:
+            try:
+                await on_stopping()
+            finally:
+                stop.set()
+
+        def on_signal() -> None:
+            stopping.append(loop.create_task(stop_gently()))
+            for number in _STOP_SIGNALS:
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_DFL)
+
+        for number in _STOP_SIGNALS:
+            loop.add_signal_handler(number, on_signal)
         loop.add_signal_handler(signal.SIGHUP, service.reload)
         on_started(Addresses(str(BrokerUrl.parse(broker_url)), settings.mqtt.url is None, address.url))
         await service.run(stop)

@@ -325,7 +325,10 @@ def test_problem_is_named_with_its_place_and_field(changes: dict[str, Any], prob
 
 # --- Portfolios that nobody could ever serve ---
 
-NOBODY = "nobody can serve portfolio 'gold': no agent in a team that it reaches has the skills, language and country it needs"
+NOBODY = (
+    "nobody can serve portfolio 'gold': no agent in a team that it reaches has the skills, language and country it "
+    "needs"
+)
 
 
 @pytest.mark.parametrize(

@@ -301,7 +301,8 @@ def test_reload_and_restart_lose_nothing(
 @given(descriptions(), st.lists(ACTIONS, min_size=20, max_size=60))
 def test_late_clocks_decide_alike(description: OrganisationDescription, actions: list[tuple[Any, ...]]) -> None:
     """Deadlines served one by one, or all together just before the next event, bring the same decisions."""
-    prompt, late = [], []
+    prompt: list[object] = []
+    late: list[object] = []
     for decisions, step_ms in ((prompt, 100), (late, None)):
         engine = Engine(description)
         now_ms = 0

@@ -284,7 +284,9 @@ def test_wrong_delimiter_is_named(example_mapping: LogMapping, write: Writer) ->
         read_calls(write(), example_mapping)
 
 
-@pytest.mark.parametrize("content", [b"\x1f\x8b\x08garbage", b"\x1f\x8b", gzip.compress(b"id,client\n" * 99)[:-9], b""])
+@pytest.mark.parametrize(
+    "content", [b"\x1f\x8b\x08garbage", b"\x1f\x8b", gzip.compress(b"id,client\n" * 99, mtime=0)[:-9], b""]
+)
 def test_broken_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "log.csv.gz"
     path.write_bytes(content)
@@ -303,7 +305,7 @@ def test_missing_files(tmp_path: Path) -> None:
 def test_compression_is_told_by_content_not_by_name(write: Writer) -> None:
     path = write("c1,k1,gas,gold,2026-03-02,08:59:50,09:00:00,09:00:12,09:03:12,ok,ana")
     plain = read_calls(path, TIMES_OF_DAY)
-    path.write_bytes(gzip.compress(path.read_bytes()))
+    path.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
 
     assert read_calls(path, TIMES_OF_DAY) == plain
 
@@ -403,7 +405,7 @@ def test_any_rows_are_used_ignored_or_refused(
     mapping = msgspec.structs.replace(TIMES_OF_DAY, columns=columns, date=date_in, time_format=time_format)
     content = "\n".join((HEADER, *rows)).encode(errors="surrogatepass")
     path = tmp_path / "fuzz"
-    path.write_bytes(gzip.compress(content) if compressed else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if compressed else content)
 
     log = read_calls(path, mapping)
 
