@@ -11,28 +11,30 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final, NoReturn, TextIO
+from typing import Annotated, Final, NamedTuple, NoReturn, TextIO
 from urllib.parse import quote
 
 import msgspec
 import typer
 import uvloop
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from router.core import OrganisationError, Problem, RouterError
 from router.core.decisions import Decision
+from router.core.events import AgentEvent
 from router.core.explain import Explanation
-from router.core.model import CallId, OrganisationDescription, OwnerMode
+from router.core.model import CallId, OrganisationDescription, OwnerMode, PortfolioId
 from router.core.organisation import Organisation
 from router.gateway import Gateway
 from router.journal import SqliteJournal
-from router.play import Platform, Tally
-from router.reports.graph import as_text, find_portfolio, summarise_graph
+from router.play import Platform
+from router.reports.graph import GraphSummary, as_text, find_portfolio, summarise_graph
 from router.service.app import Addresses, checked_organisation, limits_of, pseudonymiser_of, serve
 from router.service.decider import Decided, recover
 from router.service.mqtt import BrokerError
@@ -51,7 +53,9 @@ __all__ = ["app", "main"]
 
 _EXIT_ERROR: Final = 1
 _EXIT_INTERRUPTED: Final = 130
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _HTTP_TIMEOUT_S: Final = 10.0
+_CONNECT_TIMEOUT_S: Final = 5.0
 _PLAYER_STOP_S: Final = 4.0
 _PLAY_HOURS: Final = 8.0
 # Slower than life, the router's own limits would run out before callers and agents have acted.
@@ -116,7 +120,10 @@ def main() -> None:
     except (OrganisationError, SettingsError) as error:
         status = _EXIT_ERROR
         _show_problems(error.problems, errors)
-    except (RouterError, OSError, ValueError) as error:
+    except OSError as error:
+        status = _EXIT_ERROR
+        _show_error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (RouterError, ValueError) as error:
         status = _EXIT_ERROR
         _show_error(str(error))
     sys.exit(status)
@@ -195,8 +202,8 @@ def run(
         nonlocal player
         progress.stop()
         embedded = " (embedded broker)" if addresses.broker_is_embedded else ""
+        console.print(f"[bold]router[/bold] {version('portfolio-router')}")
         lines = [
-            f"[bold]router[/bold] {version('portfolio-router')}",
             f"  bus        {addresses.broker}{embedded}, shard {settings.mqtt.shard}",
             f"  state      {addresses.http}/api/state",
             f"  why        router explain CALL {config}",
@@ -206,7 +213,7 @@ def run(
         if play_speed is not None:
             player = _start_player(config, play_speed)
             lines.append(f"  play       generated callers and agents, {play_speed:g} times as fast as life")
-        console.print("\n".join(lines), soft_wrap=True)
+        console.print("\n".join(lines), markup=False, soft_wrap=True)
 
     async def on_stopping() -> None:
         errors.print("stopping; once more stops at once")
@@ -317,65 +324,89 @@ def play(
     _log_to_stderr(logging.WARNING)
     no_bar = quiet or json or show or attached
     organisation = Organisation(_organisation_of(settings, quiet=no_bar))
-    embedded = f"mqtt://{settings.mqtt.embedded_host}:{settings.mqtt.embedded_port}"
-    broker_url = url or settings.mqtt.url or embedded
-    start_ms = time.time_ns() // 1_000_000
-    recorded: list[Caller] | None = None
-    if log is not None:
-        with _working("reading the log", no_bar):
-            columns = _mapping_for(log, mapping)
-            inferred = infer(read_calls(log, columns).calls, columns)
-        recorded = mapped_onto(inferred.callers, organisation, start_ms=start_ms, seed=seed)
-        if hours is None:
-            hours = (recorded[-1].arrived_ms - start_ms + 1_000) / 3_600_000
-    duration_s = 3600 * (hours or _PLAY_HOURS)
-    day = generate_day(organisation, seed=seed, start_ms=start_ms, duration_s=math.ceil(duration_s))
-    callers = day.callers if recorded is None else recorded
+    with _working("choosing callers", no_bar):
+        scene = _recorded_scene(organisation, log, mapping, hours, seed) if log else _made_up(organisation, hours, seed)
     progress = _progress("playing", "calls", quiet=no_bar)
-    count = sum(caller.arrived_ms - start_ms <= 1_000 * duration_s for caller in callers)
-    task = progress.add_task("playing", total=count)
+    task = progress.add_task("playing", total=len(scene.callers))
+    embedded = f"mqtt://{settings.mqtt.embedded_host}:{settings.mqtt.embedded_port}"
+    gateway = Gateway(
+        url or settings.mqtt.url or embedded, shard=settings.mqtt.shard, connect_timeout_s=_CONNECT_TIMEOUT_S
+    )
     interrupted = False
 
-    async def go() -> Tally:
-        def interrupt() -> None:
-            nonlocal interrupted
-            interrupted = True
-            platform.close()
-            for number in signals:
-                # The next one ends it at once.
-                loop.remove_signal_handler(number)
-            if attached:
-                loop.remove_reader(sys.stdin.fileno())
+    def interrupt() -> None:
+        nonlocal interrupted
+        interrupted = True
+        platform.close()
+        # The next one ends it at once.
+        loop = asyncio.get_running_loop()
+        for number in _STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+        if attached:
+            loop.remove_reader(sys.stdin.fileno())
 
-        def watch(decision: Decision) -> None:
-            progress.update(task, completed=platform.arrived)
-            if show and not _show_decision(time.time_ns() // 1_000_000, decision):
-                interrupt()
+    def watch(decision: Decision) -> None:
+        progress.update(task, completed=platform.arrived)
+        if show and not _show_decision(_now_ms(), decision):
+            interrupt()
 
-        async with _connected(Gateway(broker_url, shard=settings.mqtt.shard), config) as gateway:
-            platform = Platform(gateway, speed=speed, seed=seed, watch=watch)
-            loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
-            for number in signals:
+    platform = Platform(gateway, speed=speed, seed=seed, watch=watch)
+
+    async def go() -> None:
+        loop = asyncio.get_running_loop()
+        async with _connected(gateway, config):
+            for number in _STOP_SIGNALS:
                 loop.add_signal_handler(number, interrupt)
             if attached:
                 loop.add_reader(sys.stdin.fileno(), interrupt)
-            await platform.play(callers, day.presence, duration_s=duration_s)
-            return platform.tally()
+            await platform.play(scene.callers, scene.presence, duration_s=scene.duration_s)
 
     with progress:
-        tally = uvloop.run(go())
+        uvloop.run(go())
+    tally = platform.tally()
     if json:
         _print_json(msgspec.to_builtins(tally))
     elif not quiet and not (attached and interrupted):
-        for line in tally_lines(tally):
-            console.print(line)
+        console.print("\n".join(tally_lines(tally)), markup=False)
     if interrupted:
         raise typer.Exit(_EXIT_INTERRUPTED)
 
 
+class _Scene(NamedTuple):
+    """Who plays, and for how long on the callers' clock."""
+
+    callers: Sequence[Caller]
+    presence: Sequence[tuple[int, AgentEvent]]
+    duration_s: float
+
+
+def _made_up(organisation: Organisation, hours: float | None, seed: int) -> _Scene:
+    duration_s = math.ceil(3_600 * (hours or _PLAY_HOURS))
+    day = generate_day(organisation, seed=seed, start_ms=_now_ms(), duration_s=duration_s)
+    return _Scene(day.callers, day.presence, duration_s)
+
+
+def _recorded_scene(
+    organisation: Organisation, log: Path, mapping: Path | None, hours: float | None, seed: int
+) -> _Scene:
+    """The callers of the log, and agents who are made up."""
+    columns = _mapping_for(log, mapping)
+    start_ms = _now_ms()
+    recorded = infer(read_calls(log, columns).calls, columns).callers
+    callers = mapped_onto(recorded, organisation, start_ms=start_ms, seed=seed)
+    duration_s = math.ceil(3_600 * hours if hours else (callers[-1].arrived_ms - start_ms) / 1_000 + 1)
+    callers = [caller for caller in callers if caller.arrived_ms - start_ms <= 1_000 * duration_s]
+    day = generate_day(organisation, seed=seed, start_ms=start_ms, duration_s=duration_s)
+    return _Scene(callers, day.presence, duration_s)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 @asynccontextmanager
-async def _connected(gateway: Gateway, config: Path) -> AsyncIterator[Gateway]:
-    """The gateway, connected; each failed attempt is told once, in the end."""
+async def _connected(gateway: Gateway, config: Path) -> AsyncIterator[None]:
+    """Connect the gateway; failed attempts are told once, in the end."""
     attempts = logging.getLogger("router.service.mqtt")
     attempts.setLevel(logging.ERROR)
     async with AsyncExitStack() as stack:
@@ -386,7 +417,7 @@ async def _connected(gateway: Gateway, config: Path) -> AsyncIterator[Gateway]:
                 f"{error}; start a router (router run {config}), or name its broker with --url"
             ) from error
         attempts.setLevel(logging.WARNING)
-        yield gateway
+        yield
 
 
 @app.command()
@@ -413,9 +444,10 @@ def replay(
     policy = ReplayPolicy(
         owners=owners, owner_mode=owner_mode, owner_wait_s=owner_wait_s, own_first=own_first and owners
     )
+    columns = _mapping_for(log, mapping)
     with _working("reading the log", json):
-        columns = _mapping_for(log, mapping)
         read = read_calls(log, columns)
+    with _working("inferring what it does not say", json):
         inferred = infer(read.calls, columns, policy=policy)
     progress = _progress("replaying", "calls", quiet=json)
     with progress:
@@ -433,7 +465,9 @@ def replay(
     console.print("\nWhat the log does not say was inferred:")
     console.print(notes_view(inferred.notes))
     console.print()
-    console.print(as_table(log=result.log, replayed=result.replayed, title=f"{log.name}: the log, and the router"))
+    console.print(
+        as_table(log=result.log, replayed=result.replayed, title=f"{escape(log.name)}: the log, and the router")
+    )
     console.print(f"{result.run.decisions} decisions, digest {result.run.digest}; {time.monotonic() - started_s:.1f} s")
 
 
@@ -522,11 +556,24 @@ def graph(
                 draw_organisation(organisation, figure)
     summary = summarise_graph(organisation)
     if json:
-        _print_json(msgspec.to_builtins(summary))
+        _print_json(msgspec.to_builtins(summary if portfolio_id is None else _narrowed(summary, portfolio_id)))
     else:
         console.print(as_text(summary, portfolio_id))
         if figure is not None:
-            console.print(f"drawn to {figure}", soft_wrap=True)
+            console.print(f"drawn to {figure}", markup=False, soft_wrap=True)
+
+
+def _narrowed(summary: GraphSummary, portfolio_id: PortfolioId) -> GraphSummary:
+    """What the summary says about one portfolio."""
+    return msgspec.structs.replace(
+        summary,
+        portfolios=tuple(reach for reach in summary.portfolios if reach.portfolio_id == portfolio_id),
+        absences=tuple(
+            absence
+            for absence in summary.absences
+            if any(loss.portfolio_id == portfolio_id for loss in absence.portfolios)
+        ),
+    )
 
 
 # --- What the commands share ---

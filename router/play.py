@@ -8,7 +8,7 @@ the router's own limits (offer timeouts, rings of the organisation) go on in rea
 import asyncio
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterable
 from enum import StrEnum
 from typing import Any, Final
@@ -39,7 +39,7 @@ from router.core.events import (
     OfferDeclined,
     OfferMissed,
 )
-from router.core.model import CallId, FallbackKind
+from router.core.model import AgentId, CallId, FallbackKind
 from router.gateway import Gateway
 from router.simulation.callers import Caller
 
@@ -52,6 +52,8 @@ _DECLINES: Final = 0.01
 _MISSES: Final = 0.01
 _RINGS_UNTIL_MISSED_S: Final = 15.0
 _BACK_AFTER_PAUSE_S: Final = 60.0
+# Several hundred agents who sign in at one moment must not stand before the first callers for seconds.
+_SHOWING_UP_MAX: Final = 10
 # When no more calls come, those under way get so long, on the callers' clock, before the platform closes.
 _LAST_CALLS_S: Final = 900.0
 # In real seconds: half the shortest talk lease there is; until the router first answers; for hanging up when closing.
@@ -119,6 +121,9 @@ class Platform:
         self._refusals: Counter[str] = Counter()
         # None in an inbox: the platform closes.
         self._calls: dict[CallId, asyncio.Queue[Decision | None]] = {}
+        # Signing in comes before getting ready: what one agent does is sent in turn.
+        self._agents: defaultdict[AgentId, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._showing_up = asyncio.Semaphore(_SHOWING_UP_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_answered = False
         self._closing = asyncio.Event()
@@ -155,8 +160,10 @@ class Platform:
         listening.add_done_callback(self._on_done)
         script = self._start(self._perform(callers, presence, duration_s))
         closing = asyncio.create_task(self._closing.wait())
+        # A router that has gone must not stop the clock.
+        within_s = None if duration_s is None else duration_s / self._speed + _FIRST_ANSWER_S
         try:
-            await asyncio.wait((script, closing), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((script, closing), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
             script.cancel()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_CALLS_S / self._speed):
@@ -197,8 +204,7 @@ class Platform:
             if isinstance(line, Caller):
                 self._start(self._call(line))
             else:
-                # One by one: an agent signs in before getting ready.
-                await self._show_up(line)
+                self._start(self._show_up(line))
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
@@ -226,8 +232,9 @@ class Platform:
         return False
 
     async def _show_up(self, event: AgentEvent) -> None:
-        """Report what an agent does whom the router may have seen do it: one who never left, or whose wrap-up is over."""
-        await self._send(event, expected=Rejection.WRONG_AGENT_STATE)
+        """Report what an agent does whom the router may have seen do it: still signed in, or wrap-up over by itself."""
+        async with self._agents[event.agent_id], self._showing_up:
+            await self._send(event, expected=Rejection.WRONG_AGENT_STATE)
 
     async def _send(self, event: Event, *, expected: Rejection | None = None) -> bool:
         """Report the event; False: the router has refused it, as happens when two things cross on the wire."""

@@ -92,7 +92,11 @@ def problems_view(problems: Sequence[Problem]) -> RenderableType:
         if first and len(first) < len(of_kind):
             table.add_row(escape(file), escape(field), f"... and {len(of_kind) - len(first)} more of this field")
     hidden = len(problems) - shown
-    return Group(table, f"{hidden} of {len(problems)} problems are not shown; --json prints all") if hidden else table
+    return (
+        Group(table, f"{hidden} of {len(problems)} problems are not shown; router check --json prints all")
+        if hidden
+        else table
+    )
 
 
 def explanation_view(explanation: Explanation, *, show_all: bool) -> RenderableType:

@@ -31,8 +31,8 @@ from router.core.model import (
     Weekday,
 )
 from router.core.organisation import Organisation
-from router.pseudonym import Pseudonymiser
 from router.organisation_files import load_organisation, read_organisation
+from router.pseudonym import Pseudonymiser
 from router.settings import load_settings
 
 CONFIG = Path(__file__).parent.parent / "config"

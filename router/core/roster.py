@@ -71,10 +71,11 @@ class Roster:
     def _adopt_agent(self, agent: Agent) -> None:
         team = self.teams[agent.team_id]
         site_id = agent.site_id or team.team.site_id
+        # Made for those too who sit elsewhere today: a call that they could serve from their own site is servable.
+        own_group = self._group(agent, team, site_id, self.sites[site_id].site.country)
         record = self.agents.get(agent.agent_id)
         if record is None:
-            group = self._group(agent, team, site_id, self.sites[site_id].site.country)
-            record = self.agents[agent.agent_id] = AgentRecord(agent, team, group)
+            record = self.agents[agent.agent_id] = AgentRecord(agent, team, own_group)
         else:
             if record.site is not None and record.site.site.site_id in self.sites:
                 site_id = record.site.site.site_id

@@ -116,6 +116,8 @@ async def serve(
         address = await stack.enter_async_context(
             serve_http(create_app(service), settings.http.host, settings.http.port)
         )
+        # The loop would see Ctrl-C only when all is read.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         service.start(on_record=on_record)
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         stopping: list[asyncio.Task[None]] = []

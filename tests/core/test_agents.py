@@ -428,6 +428,17 @@ def test_missed_offer_is_no_sign_of_life() -> None:
     assert signed_out(bench.until(600)) == [ANA]
 
 
+def test_lease_ends_with_the_session() -> None:
+    """Signed out before it ended, and signed in anew: nothing happens at its end, and the new one is a full one."""
+    bench = ana_and_bo("ana", "bo", presence_lease_s=600)
+    bench.sign_out(500, "ana")
+    bench.sign_out(500, "bo")
+    bench.ready("ana", at=550)
+
+    assert bench.until(1_149.999) == ()
+    assert signed_out(bench.until(1_150)) == [ANA]
+
+
 def test_lease_that_ends_while_the_phone_rings_withdraws_the_offer() -> None:
     bench = ana_and_bo("ana", presence_lease_s=600)
     bench.arrive(590, "c1")

@@ -450,6 +450,17 @@ def test_transfer_may_ask_for_other_skills_and_another_language() -> None:
     assert offers(bench.back(4, "pia")) == {"c2": "pia"}
 
 
+def test_transfer_keeps_the_language_unless_told_otherwise() -> None:
+    bench = two_portfolios()
+    bench.ready("pia")
+    bench.talk(0, "c1", portfolio_id="silver", language="de")
+    bench.ready("bo")
+
+    (decision,) = bench.transfer(1, "c1", portfolio_id=PortfolioId("gold"))
+
+    assert decision.rule is Rule.UNSERVABLE
+
+
 def test_transfer_keeps_the_skills_unless_told_otherwise() -> None:
     bench = two_portfolios()
     bench.ready("bo")
@@ -534,6 +545,21 @@ def test_call_back_is_offered_and_connected_as_such_and_ends_as_called_back() ->
     assert bench.outcome("c1") is Outcome.CALLED_BACK
 
 
+def test_transferred_call_back_is_a_call_like_any_other() -> None:
+    """The client is on the line now."""
+    bench = gold("ana")
+    bench.arrive(0, "c1")
+    bench.connect(6, bench.call_back(5, "c1"))
+    bench.ready("bo", at=7)
+
+    offer = the_offer(bench.transfer(60, "c1"))
+    bench.connect(61, [offer])
+    bench.end(70, "c1")
+
+    assert not offer.callback
+    assert bench.outcome("c1") is Outcome.CONNECTED
+
+
 def test_call_back_does_not_end_at_the_maximum_wait_of_callers() -> None:
     bench = gold(max_wait_s=60)
     bench.arrive(0, "c1")
@@ -584,6 +610,24 @@ def test_call_back_requested_while_the_owners_phone_rings_stays_with_the_owner()
     offer = the_offer(bench.call_back(5, "c1"))
 
     assert (offer.agent_id, offer.rule, offer.callback) == ("ana", Rule.OWNER, True)
+
+
+def test_agent_whose_call_became_a_call_back_for_its_owner_takes_what_waits() -> None:
+    """Bo, the owner, is back, and Ana is the only one who may take the other call."""
+    bench = Bench(
+        organisation(
+            [team("aquila")],
+            [portfolio("gold", "aquila")],
+            [agent("ana", "aquila"), agent("bo", "aquila")],
+            [client("K1", "gold", ownerships=owned_by("bo")), client("K2", "gold", exclusions=("bo",))],
+        )
+    )
+    bench.ready("ana")
+    bench.arrive(0, "c1", "K1")
+    bench.arrive(1, "c2", "K2")
+    bench.ready("bo", at=2)
+
+    assert offers(bench.call_back(5, "c1")) == {"c1": "bo", "c2": "ana"}
 
 
 def test_waiting_call_back_is_cancelled_by_its_end() -> None:

@@ -339,6 +339,15 @@ def test_two_held_calls_are_taken_in_order_of_arrival() -> None:
     assert offers(bench.hang_up(241, "c2")) == {"c1": "ana"}
 
 
+def test_held_calls_let_go_together_widen_in_order_of_rank() -> None:
+    bench = ana_in_a_call(ana_and_bo(owner_wait_s=3_600))
+    bench.arrive(225, "c1", "K1")
+    bench.arrive(226, "c2", "K1", head_start_s=60)
+
+    assert offers(bench.pause(240, "ana")) == {"c2": "bo"}
+    assert offers(bench.hang_up(241, "c2")) == {"c1": "bo"}
+
+
 def test_owner_who_declines_passes_the_call_on_to_the_team() -> None:
     bench = Bench(ana_and_bo(owner_wait_s=600))
     bench.ready("ana", "bo")

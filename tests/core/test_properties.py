@@ -101,9 +101,10 @@ NEEDS = st.sampled_from(
         (SkillNeed(Skill("unheard-of")),),
     ]
 )
+AGENT_ACTS = st.sampled_from(["in", "ready", "ready", "ready", "pause", "out", "refresh"])
 ACTIONS = st.one_of(
     st.tuples(st.just("arrive"), st.sampled_from(CALLS), st.sampled_from([None, *CLIENTS]), NEEDS),
-    st.tuples(st.just("agent"), st.sampled_from(["in", "ready", "ready", "ready", "pause", "out", "refresh"]), st.sampled_from(AGENTS)),
+    st.tuples(st.just("agent"), AGENT_ACTS, st.sampled_from(AGENTS)),
     st.tuples(st.just("answer"), st.sampled_from(["accept", "accept", "accept", "decline", "miss"]), st.integers(0, 5)),
     st.tuples(st.just("stray"), st.sampled_from(AGENTS), st.sampled_from(CALLS), st.integers(1, 6)),
     st.tuples(

@@ -1,5 +1,6 @@
 """A new version of the organisation while calls are under way."""
 
+from datetime import time
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from router.core.model import (
     Client,
     Fallback,
     FallbackKind,
+    Hours,
     OrganisationDescription,
     Outcome,
+    SiteId,
     Strategy,
 )
 from tests.core.builders import (
@@ -106,6 +109,36 @@ def test_waiting_call_finds_an_idle_agent_whom_the_new_version_lets_have_it() ->
     assert bench.engine.next_deadline_ms() == 30_000
 
 
+def test_waiting_calls_are_given_to_agents_of_the_new_version_in_order_of_rank() -> None:
+    def served_by(*team_ids: str) -> OrganisationDescription:
+        return organisation(
+            [team("aquila"), team("pescara")],
+            [portfolio("gold", *team_ids)],
+            [agent("ana", "aquila"), agent("pia", "pescara")],
+        )
+
+    bench = Bench(served_by("aquila"))
+    bench.ready("pia")
+    bench.arrive(0, "c1")
+    bench.arrive(1, "c2", head_start_s=60)
+    bench.arrive(2, "c3")
+
+    assert offers(bench.at(5, changed(served_by("aquila", "pescara")))) == {"c2": "pia"}
+
+
+def test_expected_wait_counts_the_agents_at_work_as_before() -> None:
+    bench = Bench(version("ana", "bo", "cleo"))
+    bench.ready("ana", "bo", "cleo")
+    bench.talk(0, "a")
+    bench.talk(0, "b")
+    bench.pause(0, "cleo")
+    bench.at(5, changed(version("ana", "bo", "cleo")))
+
+    queued = the_queueing(bench.arrive(6, "c1"))
+
+    assert (queued.rule, queued.expected_wait_ms) == (Rule.ALL_BUSY, 150_000)
+
+
 def test_waiting_call_follows_a_new_owner() -> None:
     bench = Bench(version("ana", "bo", "cleo", clients=(client("K1", "gold", ownerships=owned_by("ana")),)))
     bench.arrive(0, "c1", "K1")
@@ -184,6 +217,30 @@ def test_waiting_call_that_nobody_can_serve_any_more_falls_back() -> None:
 
     assert isinstance(decision, FallbackCall)
     assert (decision.kind, decision.rule) == (FallbackKind.NUMBER, Rule.UNSERVABLE)
+
+
+def test_call_back_that_moves_to_a_portfolio_which_is_closed_stays_a_call_back() -> None:
+    """Whether it is open counts for callers, who would wait in vain; a call-back is made when somebody is there."""
+    never = (Hours(days=(), opens=time(8), closes=time(9)),)
+
+    def skilled(anas: str) -> OrganisationDescription:
+        return organisation(
+            [team("aquila"), team("pescara")],
+            [
+                portfolio("gold", "aquila", fallback=Fallback(FallbackKind.PORTFOLIO, "silver")),
+                portfolio("silver", "pescara", hours=never),
+            ],
+            [agent("ana", "aquila", anas), agent("pia", "pescara", "data")],
+        )
+
+    bench = Bench(skilled("data"))
+    bench.arrive(0, "c1", skills=(need("data"),))
+    bench.call_back(1, "c1")
+    bench.at(5, changed(skilled("")))
+
+    assert bench.queue("silver").callbacks_waiting == 1
+    bench.sign_in(6, "pia")
+    assert the_offer(bench.back(6, "pia")).callback
 
 
 def test_calls_of_a_portfolio_that_is_no_more_go_to_the_clients_new_one_or_the_default() -> None:
@@ -324,6 +381,24 @@ def test_seats_stay_taken_and_the_site_follows_its_new_number_of_seats() -> None
 
     assert bench.sign_in(3, "bo") == ()
     assert bench.refused(4, AgentSignedIn(agent_id=AgentId("cleo"))).reason is Rejection.SITE_FULL
+
+
+@pytest.mark.parametrize("place", [{"country": "RO"}, {"site_id": SiteId("iasi")}])
+def test_agent_still_sits_where_the_agent_sat_down(place: dict[str, Any]) -> None:
+    """At home in Romania, or today at a site there. The team's own site is in Italy, where she may sit another day."""
+    sites = (SITE, site("iasi", "RO"))
+    description = organisation(
+        [team("aquila")], [portfolio("gold", "aquila", max_wait_s=None)], [agent("ana", "aquila")], sites=sites
+    )
+    bench = Bench(description)
+    bench.sign_in(0, "ana", **place)
+    bench.back(0, "ana")
+    bench.at(5, changed(description))
+
+    (italian,) = bench.arrive(6, "c1", countries=("IT",))
+
+    assert italian.rule is Rule.NOBODY_SIGNED_IN
+    assert offers(bench.arrive(6, "c2", countries=("RO",))) == {"c2": "ana"}
 
 
 def test_new_timeouts_and_strategies_apply_to_what_comes() -> None:

@@ -170,8 +170,8 @@ def test_portfolio_may_ask_for_a_language_and_the_call_for_another_instead() -> 
     bench.ready("ada", at=1)
     bench.ready("ben", at=2)
 
-    assert offers(bench.arrive(3, "c1")) == {"c1": "ada"}
-    assert offers(bench.arrive(3, "c2", language="de")) == {"c2": "ben"}
+    assert offers(bench.arrive(3, "c1", language="de")) == {"c1": "ben"}
+    assert offers(bench.arrive(3, "c2")) == {"c2": "ada"}
 
 
 # --- Countries ---

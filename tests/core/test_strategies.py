@@ -43,6 +43,21 @@ def test_agents_alike_and_idle_for_equally_long_are_asked_by_id(strategy: Strate
     assert asked == ["ana", "bo", "cleo"]
 
 
+def test_agents_of_different_kinds_idle_for_equally_long_are_asked_by_id() -> None:
+    bench = Bench(
+        organisation(
+            [team("aquila")],
+            [portfolio("gold", "aquila")],
+            [agent("zoe", "aquila"), agent("ana", "aquila", "data"), agent("mia", "aquila", languages=("it",))],
+        )
+    )
+    bench.ready("zoe", "mia", "ana", at=1)
+
+    asked = [the_offer(bench.arrive(4, call_id)).agent_id for call_id in ("c1", "c2", "c3")]
+
+    assert asked == ["ana", "mia", "zoe"]
+
+
 @pytest.mark.parametrize("strategy", Strategy)
 def test_agents_alike_are_asked_by_idle_time_before_id(strategy: Strategy) -> None:
     bench = Bench(colleagues(strategy))
