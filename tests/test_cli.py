@@ -5,6 +5,7 @@ import http.client
 import json
 import logging
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -369,6 +370,7 @@ def test_a_month_is_replayed_alike_whatever_the_hash_seed(environment: dict[str,
         if os.environ.get("ROUTER_TEST_REQUIRE_ALL") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
+    before_s = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     arguments = command("replay", BANK_LOG, "--mapping", CONFIG / "logs" / "bank-1999.toml", "--json")
     running = [
         subprocess.Popen(
@@ -379,11 +381,14 @@ def test_a_month_is_replayed_alike_whatever_the_hash_seed(environment: dict[str,
 
     outputs = [process.communicate(timeout=110) for process in running]
 
+    # Of processor time: tests run side by side.
+    each_s = (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before_s) / len(running)
     assert [process.returncode for process in running] == [0, 0], outputs
     assert outputs[0] == outputs[1]
     document = json.loads(outputs[0][0])
     assert document["replayed"]["total"]["offered"] == 31_125
     assert document["decisions"] > 90_000
+    assert each_s < 30
 
 
 # --- run, and explain ---

@@ -850,8 +850,11 @@ class Engine:
 
     def _follow(self, call: CallRecord, organisation: Organisation) -> None:
         """Look up a live call's client, portfolio, owner and plan in the new version."""
+        was_at_home = call.client is not None and call.client.portfolio_id == call.portfolio.portfolio.portfolio_id
         call.client = organisation.find_client(call.client_id, None)
-        if call.portfolio.portfolio.portfolio_id not in organisation.portfolios:
+        moves = was_at_home and call.client is not None and call.client.portfolio_id is not None
+        # A call in its client's portfolio follows the client; one that was sent elsewhere stays while it can.
+        if moves or call.portfolio.portfolio.portfolio_id not in organisation.portfolios:
             portfolio, call.found_by = organisation.find_portfolio(call.client, None, None)
             call.portfolio = self._roster.portfolios[portfolio.portfolio_id]
         if call.blocked is not None:

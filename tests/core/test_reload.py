@@ -12,6 +12,7 @@ from router.core.explain import Verdict
 from router.core.model import (
     AgentId,
     AgentStatus,
+    CallId,
     Client,
     Fallback,
     FallbackKind,
@@ -147,6 +148,21 @@ def test_waiting_call_follows_a_new_owner() -> None:
     bench.sign_in(6, "bo")
 
     assert the_offer(bench.back(6, "bo")).rule is Rule.OWNER
+
+
+def test_waiting_call_follows_its_client_into_another_portfolio() -> None:
+    """Unless it was sent elsewhere, or the client is not in the new version: then it stays where it waits."""
+    teams, people = [team("t0"), team("t1")], [agent("A0", "t0"), agent("A1", "t1")]
+    portfolios = [portfolio("p0", "t0"), portfolio("p1", "t1")]
+    bench = Bench(organisation(teams, portfolios, people, [client("K1", "p0"), client("K2", "p0")]))
+    bench.arrive(0, "C1", "K1")
+    bench.arrive(1, "C2", "K2")
+
+    moved = organisation(teams, portfolios, people, [client("K1", "p1")])
+    bench.at(2, OrganisationChanged(description=moved))
+
+    views = [bench.engine.find(CallId(call_id)) for call_id in ("C1", "C2")]
+    assert [view.portfolio_id for view in views if view is not None] == ["p1", "p0"]
 
 
 def test_waiting_call_follows_new_exclusions() -> None:
