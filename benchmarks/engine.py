@@ -73,7 +73,7 @@ class Scale(NamedTuple):
     repetitions: int
 
 
-FULL = Scale(agents=(100, 1_000, 10_000), calls=10_000, repetitions=5)
+FULL = Scale(agents=(100, 1_000, 10_000), calls=5_000, repetitions=5)
 TINY = Scale(agents=(30, 60), calls=200, repetitions=2)
 
 
@@ -167,18 +167,20 @@ def as_table(report: Report) -> Table:
         f"median of {report.repetitions} x {report.calls} calls; "
         f"the processor was ours for {report.processor_share:.0%} of the time",
         box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
     )
     for heading in ("Growth", "Load"):
-        table.add_column(heading)
-    for heading in ("Agents", "Calls/s", "A call", "Ratio", "Waited", "Digest"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, no_wrap=True)
+    for heading in ("Agents", "Calls/s", "µs a call", "Ratio", "Waited", "Digest"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for each in report.measurements:
         table.add_row(
             each.growth,
             each.load,
             f"{each.agents:,}",
             f"{each.calls_per_s:,.0f}",
-            f"{1e6 / each.calls_per_s:.1f} µs",
+            f"{1e6 / each.calls_per_s:.1f}",
             f"{each.cost_ratio:.2f}",
             f"{each.waited_share:.0%}",
             each.digest,
@@ -234,12 +236,12 @@ class _Floor:
         ]
 
     def warm_up(self) -> None:
-        """Bring in the live calls over the time of one talk, then see as many end."""
+        """Bring in the live calls over the time of one talk, and let the first of them end."""
         for number, arrived in enumerate(self.arrivals(self._live_calls)):
             now_ms = number * TALK_MS // self._live_calls
             self._serve_deadlines(now_ms)
             self._carry_out(self._engine.handle(arrived, now_ms=now_ms), now_ms)
-        self.play(self.arrivals(self._live_calls))
+        self.play(self.arrivals(self._live_calls // 4))
 
     def play(self, arrivals: Iterable[CallArrived]) -> None:
         """Let a call end for each one that arrives."""

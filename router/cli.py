@@ -342,8 +342,6 @@ def play(
         loop = asyncio.get_running_loop()
         for number in _STOP_SIGNALS:
             loop.remove_signal_handler(number)
-        if attached:
-            loop.remove_reader(sys.stdin.fileno())
 
     def watch(decision: Decision) -> None:
         progress.update(task, completed=platform.arrived)
@@ -358,7 +356,8 @@ def play(
             for number in _STOP_SIGNALS:
                 loop.add_signal_handler(number, interrupt)
             if attached:
-                loop.add_reader(sys.stdin.fileno(), interrupt)
+                # The router has gone, and with it everybody to whom a hang-up could be told.
+                loop.add_reader(sys.stdin.fileno(), os._exit, _EXIT_INTERRUPTED)
             await platform.play(scene.callers, scene.presence, duration_s=scene.duration_s)
 
     with progress:

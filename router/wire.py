@@ -14,6 +14,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -57,6 +58,7 @@ from router.core.events import (
     OfferMissed,
     OrganisationChanged,
     RouterResumed,
+    TimePassed,
     snake_case,
 )
 from router.core.model import PortfolioId
@@ -188,7 +190,7 @@ INPUT_TYPES: Final[Mapping[str, type[InputEvent]]] = _by_tag(
     ConnectFailed, AgentSignedIn, AgentReady, AgentNotReady, AgentSignedOut, AgentRefreshed, OfferAccepted,
     OfferDeclined, OfferMissed, ReloadRequested,
 )  # fmt: skip
-"""What may come from outside, by ``type``; `OrganisationChanged` and `RouterResumed` are the router's own."""
+"""What may come from outside, by ``type``. `OrganisationChanged`, `RouterResumed` and `TimePassed` are our own."""
 
 OUTPUT_TYPES: Final[Mapping[str, type[OutputMessage]]] = _by_tag(
     OfferCall, WithdrawOffer, ConnectCall, QueueCall, FallbackCall, EndCall, PauseAgent, ReleaseAgent,
@@ -197,7 +199,7 @@ OUTPUT_TYPES: Final[Mapping[str, type[OutputMessage]]] = _by_tag(
 
 _RECORD_TYPES: Final[Mapping[str, type[Event]]] = {
     **{tag: each for tag, each in INPUT_TYPES.items() if issubclass(each, Event)},
-    **_by_tag(OrganisationChanged, RouterResumed),
+    **_by_tag(OrganisationChanged, RouterResumed, TimePassed),
 }
 
 
@@ -379,10 +381,9 @@ def _replace_number(fields: dict[Any, Any], pseudonym: Callable[[str], str]) -> 
         raise _unreadable("`caller_number`: send either this or `caller`")
     if not isinstance(number, str):
         raise _unreadable("`caller_number`: expected `str`")
-    try:
+    # Platforms write all sorts of words for a number that is withheld; nobody is turned away for it.
+    with suppress(ValueError):
         fields["caller"] = pseudonym(number)
-    except ValueError as error:
-        raise _unreadable(f"`caller_number`: {error}") from None
 
 
 def _too_large(size: int) -> str:

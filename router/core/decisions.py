@@ -50,7 +50,6 @@ class Rule(StrEnum):
     AGENT_SIGNED_OUT = "agent_signed_out"
     CONNECT_TIMEOUT = "connect_timeout"
     CONNECT_FAILED = "connect_failed"
-    CALL_ENDED = "call_ended"
     CALLBACK_REQUESTED = "callback_requested"
     WRAP_UP_OVER = "wrap_up_over"
     TALK_LEASE_EXPIRED = "talk_lease_expired"

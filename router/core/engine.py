@@ -4,8 +4,8 @@ The engine does no I/O. It never reads a clock, draws a random number or awaits:
 next is a return value. Feed the same events at the same times into two engines and they decide alike; live service,
 crash recovery, replay and simulation are the same engine under different clocks.
 
-A deadline is served at the moment for which it was set, however late `Engine.expire` is called. That is why a journal
-of events alone, without a record of when the clock was looked at, reproduces every decision.
+A deadline is served at the moment for which it was set, however late `Engine.expire` is called, so that a replay does
+not depend on when the clock was looked at.
 
 The way of a call through this file: `_call_arrived` -> `_enter` (portfolio, hours, plan) -> `_route` (owner, backups,
 rings) -> `_offer` or `_wait`; then the agent's answer, or `_take` when somebody becomes free. Beside it, `roster`
@@ -14,8 +14,6 @@ keeps the people, `waiting` the queue, `deadlines` what is due, and `orders` wor
 
 from collections.abc import Callable
 from typing import Any
-
-from msgspec import Struct
 
 from router.core import events as e
 from router.core import orders
@@ -31,6 +29,7 @@ from router.core.model import (
     CallId,
     CallStatus,
     FallbackKind,
+    Limits,
     OfferId,
     OrganisationDescription,
     Outcome,
@@ -39,6 +38,7 @@ from router.core.model import (
     Strategy,
 )
 from router.core.organisation import Organisation, ownership_on
+from router.core.plans import opens_ms
 from router.core.roster import Roster
 from router.core.state import (
     AgentRecord,
@@ -53,18 +53,7 @@ from router.core.state import (
 from router.core.summary import CallView, EngineSummary, summarise
 from router.core.waiting import WaitingRoom
 
-__all__ = ["Engine", "Limits"]
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """Bounds on what strangers can make the engine keep."""
-
-    # A few kB a waiting call: some hundred MB in the worst case, and ten times the busiest queue we heard of.
-    waiting_calls_max: int = 100_000
-    # Ended calls kept for `Engine.explain`: some hours of a large centre in a few ten MB.
-    past_calls_max: int = 10_000
-    # A kind of call is made of what a call asks for, so that a stranger could invent kinds without end.
-    plans_max: int = 4_096
+__all__ = ["Engine"]
 
 
 _RULE_OF_STRATEGY = {
@@ -265,16 +254,17 @@ class Engine:
         call.rank_ms = call.arrived_ms - call.head_start_ms - portfolio.head_start_s * 1000
         call.queued_ms = self._now
         call.plan = self._roster.plan_for(record, call.asked, self._now)
-        if not call.callback and not self._organisation.hours[portfolio.portfolio_id].is_open(self._now):
+        is_closed = not call.callback and not self._organisation.hours[portfolio.portfolio_id].is_open(self._now)
+        if is_closed and _is_servable(call):
             self._fall_back(call, Rule.CLOSED)
         else:
             self._route_if_servable(call, announce=True)
 
     def _route_if_servable(self, call: CallRecord, *, announce: bool) -> None:
-        if not call.plan.rings and all(personal_opens_ms(call, person) is None for person in call.people):
-            self._fall_back(call, Rule.UNSERVABLE)
-        else:
+        if _is_servable(call):
             self._route(call, announce=announce)
+        else:
+            self._fall_back(call, Rule.UNSERVABLE)
 
     def _route(self, call: CallRecord, *, announce: bool = True) -> None:
         """Offer the call, which stands in no queue, to the best agent it reaches now, else let it wait."""
@@ -368,6 +358,9 @@ class Engine:
         kind, target = fallback.kind, fallback.target
         if rule is Rule.CALLBACK_EXPIRED or (kind is FallbackKind.CALLBACK and rule is Rule.UNSERVABLE):
             # A call-back that nobody could make would only fail later.
+            kind, target = FallbackKind.MESSAGE, ""
+        elif call.callback and kind is FallbackKind.NUMBER:
+            # Nobody is on the line who could be put through.
             kind, target = FallbackKind.MESSAGE, ""
         self._note(call, f"fallback to {kind}: {rule}")
         self._out.append(orders.fallback_call(call, kind, target, rule, self._now))
@@ -664,9 +657,15 @@ class Engine:
         agent = self._roster.agent(event.agent_id)
         if agent.status is not AgentStatus.SIGNED_OUT:
             raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is signed in already")
+        group_before = agent.group
         is_new_group = self._roster.sit_down(agent, site_id=event.site_id, seat=event.seat, home_country=event.country)
         if is_new_group:
             self._replan()
+        elif agent.group is not group_before:
+            # Whether clients' owner or backup may take their calls can depend on where the agent sits.
+            theirs = [c for c in self._calls.values() if c.status is CallStatus.WAITING and agent in c.people]
+            for call in sorted(theirs, key=_rank):
+                self._route_again(call)
         agent.sign_in(self._now)
         self._roster.set_status(agent, AgentStatus.NOT_READY, self._now, "signed_in")
         self._renew_lease(agent)
@@ -743,7 +742,9 @@ class Engine:
         agent.call = None
         agent.stamp = 0
         agent.timer = 0
-        if agent.leaving:
+        if agent.leaving or agent.removed:
+            if not agent.leaving:
+                self._out.append(orders.sign_out_agent(agent, Rule.REMOVED))
             agent.leaving = False
             agent.next_reason = None
             agent.lease_timer = 0
@@ -828,14 +829,21 @@ class Engine:
                 self._roster.rest(agent, self._now)
         for call in self._calls.values():
             self._follow(call, organisation)
+        for call in self._calls.values():
+            if call.status is CallStatus.OFFERED and call not in homeless and _is_forbidden(call):
+                assert call.offer is not None, "an offered call has an offer"
+                self._withdraw(call.offer, Rule.REORGANISED)
+                self._free(call.offer.agent)
+                if call.offer.agent.status is AgentStatus.IDLE:
+                    self._roster.rest(call.offer.agent, self._now)
+                homeless.append(call)
         for call in sorted(homeless, key=_rank):
             self._route_if_servable(call, announce=False)
 
     def _part_with(self, agent: AgentRecord) -> list[CallRecord]:
         """Let go of an agent who is not in the new version; returns the call taken back from it, if any."""
-        agent.leaving = True
         if agent.status in (AgentStatus.ACCEPTED, AgentStatus.IN_CALL, AgentStatus.WRAP_UP):
-            # The conversation goes on in peace; the agent signs out after it.
+            # The conversation goes on in peace; the agent is signed out after it.
             return []
         if agent.status is AgentStatus.SIGNED_OUT:
             self._roster.forget(agent)
@@ -844,7 +852,6 @@ class Engine:
         for call in taken_back:
             assert call.offer is not None, "an offered call has an offer"
             self._withdraw(call.offer, Rule.REORGANISED)
-        self._out.append(orders.sign_out_agent(agent, Rule.REMOVED))
         self._free(agent)
         return taken_back
 
@@ -865,9 +872,11 @@ class Engine:
         # The rank holds, whatever the new version says of head starts: nobody loses a place by a reload.
         call.plan = self._roster.plan_for(call.portfolio, call.asked, self._now)
 
-    def _router_resumed(self, event: e.RouterResumed) -> None:  # noqa: ARG002 - handlers are called alike
+    def _router_resumed(self, event: e.RouterResumed) -> None:
         """Give everyone whom the router's absence may have kept from answering a full deadline again."""
         now = self._now
+        if event.limits is not None:
+            self._limits = event.limits
         for agent in self._roster.agents.values():
             if agent.status is AgentStatus.SIGNED_OUT:
                 continue
@@ -887,6 +896,28 @@ class Engine:
 
     def _note(self, call: CallRecord, what: str, agent: AgentRecord | None = None) -> None:
         call.steps.append(Step(self._now, what, agent.agent_id if agent is not None else None, None))
+
+
+def _is_servable(call: CallRecord) -> bool:
+    """Whether anybody could ever serve the call; a cooldown does not count, for it ends."""
+    return bool(call.plan.rings) or any(
+        not person.removed
+        and not _is_blocked_for_good(call, person)
+        and opens_ms(call.plan.requirement, person.group) is not None
+        for person in call.people
+    )
+
+
+def _is_forbidden(call: CallRecord) -> bool:
+    """Whether the agent who is offered the call must not have it, after a change of the organisation."""
+    agent = call.agent
+    assert agent is not None, "an offered call has an agent"
+    return _is_blocked_for_good(call, agent) or opens_ms(call.plan.requirement, agent.group) is None
+
+
+def _is_blocked_for_good(call: CallRecord, agent: AgentRecord) -> bool:
+    block = call.blocked.get(agent.agent_id) if call.blocked is not None else None
+    return block is not None and block.until_ms is None
 
 
 def _rank(call: CallRecord) -> tuple[int, CallId]:

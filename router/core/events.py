@@ -15,6 +15,7 @@ from router.core.model import (
     Country,
     Id,
     Language,
+    Limits,
     OfferId,
     OrganisationDescription,
     PortfolioId,
@@ -26,7 +27,7 @@ __all__ = [
     "AgentEvent", "AgentNotReady", "AgentReady", "AgentRefreshed", "AgentSignedIn", "AgentSignedOut", "CallAbandoned",
     "CallArrived", "CallConnected", "CallEnded", "CallEvent", "CallRefreshed", "CallTransferred", "CallbackRequested",
     "ConnectFailed", "Event", "OfferAccepted", "OfferDeclined", "OfferMissed", "OrganisationChanged", "RouterResumed",
-    "snake_case",
+    "TimePassed", "snake_case",
 ]  # fmt: skip
 
 
@@ -161,3 +162,9 @@ class RouterResumed(Event, frozen=True, kw_only=True):
 
     epoch: int
     """The claim under which it runs from now on; part of every decision's id."""
+    limits: Limits | None = None
+    """Those of its settings, since they too decide what is refused; None: as before."""
+
+
+class TimePassed(Event, frozen=True, kw_only=True):
+    """Deadlines have been served up to now. Only the journal has it: what was published must happen in a replay."""

@@ -41,7 +41,7 @@ def personal_opens_ms(call: CallRecord, person: AgentRecord) -> int | None:
 
 
 def is_on_shift(agent: AgentRecord) -> bool:
-    return agent.status is not AgentStatus.SIGNED_OUT and not agent.leaving
+    return agent.status is not AgentStatus.SIGNED_OUT and not agent.leaving and not agent.removed
 
 
 def handling_ms(agent: AgentRecord) -> int:

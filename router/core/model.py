@@ -24,6 +24,7 @@ __all__ = [
     "FallbackKind",
     "Hours",
     "Id",
+    "Limits",
     "Link",
     "OfferId",
     "OrganisationDescription",
@@ -297,3 +298,14 @@ class OrganisationDescription(Struct, frozen=True, kw_only=True):
     clients: tuple[Client, ...] = ()
     default_portfolio: PortfolioId = PortfolioId("")
     where: str = ""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Bounds on what strangers can make the engine keep."""
+
+    # A few kB a waiting call: some hundred MB in the worst case, and ten times the busiest queue we heard of.
+    waiting_calls_max: int = 100_000
+    # Ended calls kept for `Engine.explain`: some hours of a large centre in a few ten MB.
+    past_calls_max: int = 10_000
+    # A kind of call is made of what a call asks for, so that a stranger could invent kinds without end.
+    plans_max: int = 4_096

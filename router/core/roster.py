@@ -77,9 +77,11 @@ class Roster:
         if record is None:
             record = self.agents[agent.agent_id] = AgentRecord(agent, team, own_group)
         else:
-            if record.site is not None and record.site.site.site_id in self.sites:
-                site_id = record.site.site.site_id
-            country = record.country or self.sites[site_id].site.country
+            country = self.sites[site_id].site.country
+            if record.site is not None:
+                # Also when the site is not in the new version: the agent still sits there.
+                site_id, country = record.site.site.site_id, record.site.site.country
+            country = record.country or country
             record.agent, record.team, record.removed = agent, team, False
             record.group = self._group(agent, team, site_id, country)
             record.group.staffed += _is_staffed(record.status)

@@ -76,7 +76,8 @@ class WaitingRoom:
         if entry is not None and entry[4].is_blocked(agent):
             entry = waiting.first(lambda call: not call.is_blocked(agent))
         if agent.personal is not None:
-            personal = agent.personal.first(lambda call: not call.is_blocked(agent))
+            # Where the agent sits may have changed since the call was put here.
+            personal = agent.personal.first(lambda call: personal_opens_ms(call, agent) is not None)
             if personal is not None and (entry is None or personal[:3] <= entry[:3]):
                 entry = personal
         if entry is None:

@@ -1,8 +1,11 @@
 """The engine and its place in the journal: every decision gets the name it will have in every replay.
 
 A decision is named ``(epoch, offset, index)``: the claim under which the router ran, the journal record that was
-handled last, and a count since then. Deadlines have no record of their own; what they bring is counted on after the
-record before them. Live service and recovery go through the same few lines here, which makes their names agree.
+handled last, and a count since then. Live service and recovery go through the same few lines here, which makes their
+names agree.
+
+Deadlines are served at a journalled time only: that of an event, or of a `TimePassed` that is written when something is
+due and nothing arrives. So nothing is published that a replay would not decide again.
 """
 
 from collections import OrderedDict
@@ -12,7 +15,7 @@ from typing import Final, NamedTuple
 
 from router.core import Engine, EventRejected, Limits
 from router.core.decisions import Decision
-from router.core.events import Event, OrganisationChanged, RouterResumed
+from router.core.events import Event, OrganisationChanged, RouterResumed, TimePassed
 from router.core.model import OrganisationDescription
 from router.journal import JournalError, Record
 from router.wire import DecisionId, decode_record
@@ -63,13 +66,15 @@ class Decider:
         """
         if isinstance(event, RouterResumed):
             self._epoch = event.epoch
-        else:
+        elif not isinstance(event, TimePassed):
             self.serve_deadlines(at_ms)
         self._offset, self._index = offset, 0
         self._recent[offset] = outcome = _Outcome()
         if len(self._recent) > _RECORDS_REMEMBERED:
             self._recent.popitem(last=False)
         self.now_ms = max(self.now_ms, at_ms)
+        if isinstance(event, TimePassed):
+            return self.serve_deadlines(at_ms)
         try:
             decisions = self.engine.handle(event, now_ms=self.now_ms)
         except EventRejected as rejected:

@@ -7,6 +7,7 @@ the broker has them. What goes wrong on the way leaves the message unacknowledge
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from collections import deque
@@ -14,15 +15,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from router.core import Engine, EventRejected, Limits, OrganisationError, Problem, Rejection
-from router.core.events import CallConnected, Event, OrganisationChanged, RouterResumed
+from router.core import Engine, EventRejected, Limits, OrganisationError, Problem, Rejection, RouterError
+from router.core.events import CallConnected, Event, OrganisationChanged, RouterResumed, TimePassed
 from router.core.explain import Explanation
 from router.core.model import CallId, OrganisationDescription, PortfolioId
 from router.core.summary import EngineSummary
 from router.journal import Entry, Journal, JournalError, JournalFenced
 from router.service.decider import Decided, Decider, recover
 from router.service.metrics import Metrics
-from router.service.mqtt import BrokerError, Connection, Message, Outbox, Will, stay_connected
+from router.service.mqtt import BrokerError, Connection, Message, Outbox, OutboxFullError, Will, stay_connected
 from router.wire import (
     Accepted,
     InputRejected,
@@ -141,6 +142,8 @@ class Service:
         self._turned_s = time.monotonic()
         self._connected = False
         self._flooded = False
+        self._epoch = 0
+        self._own_numbers = itertools.count()
         self._trouble: str | None = "the router is starting"
         self._stopping = False
 
@@ -172,29 +175,40 @@ class Service:
             OrganisationError: The files of the organisation have problems.
             JournalError: The journal cannot be used.
         """
-        description = self._load_organisation()
-        # Found wrong before anything is written.
-        fresh = Engine(description, limits=self._limits)
+        try:
+            description = self._load_checked()
+        except OrganisationError as error:
+            if self._journal.last_offset(self._shard) == 0:
+                raise
+            # A crash in the middle of an edit must not keep calls from being routed.
+            logger.error("the files of the organisation have problems, the version in the journal goes on: %s", error)
+            description = None
         epoch = self._journal.claim(self._shard)
-        now_ms = _wall_ms()
         decider = recover(self._journal.read(self._shard), limits=self._limits, on_record=on_record)
-        events: list[Event] = []
         if decider is None:
-            body = encode_record(now_ms, OrganisationChanged(description=description))
-            (appended,) = self._journal.append(self._shard, [Entry(f"organisation-{epoch}", body)])
-            decider = Decider(fresh, description, appended.offset)
-        events.append(RouterResumed(epoch=epoch))
-        if description != decider.description:
-            events.append(OrganisationChanged(description=description))
+            assert description is not None, "an empty journal needs the files"
+            changed = OrganisationChanged(description=description)
+            (offset,) = self._append_own(epoch, _wall_ms(), [changed])
+            decider = Decider(Engine(description, limits=self._limits), description, offset)
         self._decider = decider
         now_ms = self._now_ms()
-        entries = [
-            Entry(f"start-{epoch}-{number}", encode_record(now_ms, event)) for number, event in enumerate(events)
-        ]
-        for appended, event in zip(self._journal.append(self._shard, entries), events, strict=True):
-            decider.apply(appended.offset, now_ms, event)
-        decider.serve_deadlines(now_ms)
+        events: list[Event] = [RouterResumed(epoch=epoch, limits=self._limits)]
+        if description is not None and description != decider.description:
+            events.append(OrganisationChanged(description=description))
+        events.append(TimePassed())
+        for offset, event in zip(self._append_own(epoch, now_ms, events), events, strict=True):
+            decider.apply(offset, now_ms, event)
+        self._epoch = epoch
         self._status = RouterStatus(up=True, since_ms=_wall_ms(), epoch=epoch)
+
+    def _append_own(self, epoch: int, now_ms: int, events: Sequence[Event]) -> list[int]:
+        """Journal events of the router's own making; returns their offsets."""
+        entries = [Entry(self._own_id(epoch), encode_record(now_ms, event)) for event in events]
+        return [appended.offset for appended in self._journal.append(self._shard, entries)]
+
+    def _own_id(self, epoch: int) -> str:
+        # No sender can use a slash, so no sender can have used this id before.
+        return f"router/{epoch:06}/{next(self._own_numbers):09}"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Route calls until *stop* is set.
@@ -204,7 +218,6 @@ class Service:
         """
         down = encode_output(RouterStatus(up=False, since_ms=self._status.since_ms, epoch=self._status.epoch))
         status_topic = router_status_topic(self._shard)
-        self._outbox.publish(status_topic, encode_output(self._status), retain=True)
         # What was decided shortly before the last stop may never have left; receivers drop what they have seen.
         for decided in list(self._decider.recent()):
             await self._publish(decided)
@@ -234,12 +247,15 @@ class Service:
             self._trouble = "the router is stopping"
             self._stopping = True
             self._wake.set()
-            await asyncio.wait((feeding,))
-            self._outbox.publish(status_topic, down, retain=True)
+            # It may hang where the broker is gone and the outbox full; the journal has all that was accepted.
+            await asyncio.wait((feeding,), timeout=_STOP_TIMEOUT_S)
+            feeding.cancel()
+            with contextlib.suppress(OutboxFullError):
+                self._outbox.publish(status_topic, down, retain=True)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STOP_TIMEOUT_S):
                     await self._outbox.wait_empty()
-            beside: list[asyncio.Task[Any]] = [connecting, showing, stopped, *self._reloads]
+            beside: list[asyncio.Task[Any]] = [feeding, connecting, showing, stopped, *self._reloads]
             for each in beside:
                 each.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
@@ -265,6 +281,10 @@ class Service:
     def _on_connected(self, _connection: Connection) -> None:
         self._connected = True
         self._metrics.connected_to_broker(True)
+        # The broker may have published our last will meanwhile, or forgotten what was retained.
+        self._shown.clear()
+        with contextlib.suppress(OutboxFullError):
+            self._outbox.publish(router_status_topic(self._shard), encode_output(self._status), retain=True)
 
     def _on_disconnected(self, _error: BrokerError) -> None:
         self._connected = False
@@ -314,7 +334,17 @@ class Service:
             if self._inbox:
                 batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), _BATCH_MAX))]
                 await self._take(batch)
-            await self._serve_deadlines(self._now_ms())
+            due_ms = self._decider.engine.next_deadline_ms()
+            if due_ms is not None and due_ms <= self._now_ms():
+                await self._pass_time()
+
+    async def _pass_time(self) -> None:
+        """Serve what is due though nothing has arrived; the journal learns of it first, as of any event."""
+        now_ms, event = self._now_ms(), TimePassed()
+        appended = await self._append([Entry(self._own_id(self._epoch), encode_record(now_ms, event))])
+        if appended is not None:
+            for decided in self._decider.apply(appended[0][0], now_ms, event):
+                await self._decide(now_ms, decided)
 
     async def _serve_deadlines(self, now_ms: int) -> None:
         for decided in self._decider.serve_deadlines(now_ms):
@@ -453,10 +483,10 @@ class Service:
         """Read and check the files in a thread, then let the loop put the new version into force."""
         try:
             description = await asyncio.to_thread(self._load_checked)
-        except OrganisationError as error:
+        except (RouterError, OSError, ValueError) as error:
             logger.error("the organisation was not reloaded, the old one goes on: %s", error)
             self._metrics.rejected(Rejection.ORGANISATION_INVALID)
-            detail = _first_lines(error.problems)
+            detail = _first_lines(error.problems) if isinstance(error, OrganisationError) else str(error)
             await self._reply(
                 reply_to, Rejected(event_id=event_id, reason=Rejection.ORGANISATION_INVALID, detail=detail)
             )

@@ -321,9 +321,9 @@ def test_removed_agent_finishes_the_conversation_in_peace() -> None:
     bench.end(60, "c1")
     assert bench.agents("aquila") == {AgentStatus.WRAP_UP: 1}
     bench.arrive(61, "c2")
-    (released,) = bench.until(90)
+    released = bench.until(90)
 
-    assert released.rule is Rule.WRAP_UP_OVER
+    assert [decision.rule for decision in released] == [Rule.WRAP_UP_OVER, Rule.REMOVED]
     assert bench.agents("aquila") == {}
     assert bench.refused(91, AgentSignedIn(agent_id=AgentId("ana"))).reason is Rejection.UNKNOWN_AGENT
 
