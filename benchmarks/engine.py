@@ -168,11 +168,11 @@ def as_table(report: Report) -> Table:
         f"the processor was ours for {report.processor_share:.0%} of the time",
         box=SIMPLE_HEAD,
         show_edge=False,
-        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     for heading in ("Growth", "Load"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("Agents", "Calls/s", "µs a call", "Ratio", "Waited", "Digest"):
+    for heading in ("Agents", "Calls/s", "µs/call", "Ratio", "Waited", "Digest"):
         table.add_column(heading, justify="right", no_wrap=True)
     for each in report.measurements:
         table.add_row(

@@ -15,13 +15,16 @@ from router.core.events import (
     AgentSignedOut,
     CallConnected,
     ConnectFailed,
+    OfferDeclined,
 )
 from router.core.explain import Verdict
-from router.core.model import AgentId, AgentStatus, CallId, SiteId
+from router.core.model import AgentId, AgentStatus, CallId, Ownership, SiteId
 from tests.core.builders import (
     SITE,
     Bench,
     agent,
+    client,
+    need,
     offers,
     organisation,
     portfolio,
@@ -462,3 +465,33 @@ def test_agent_in_conversation_is_not_signed_out_by_the_lease() -> None:
     bench.end(655, "c1")
     assert bench.until(669.999) == ()
     assert signed_out(bench.until(670)) == [ANA]
+
+
+def test_owner_who_signs_in_elsewhere_is_not_offered_calls_that_must_stay_in_the_country() -> None:
+    """Also where a colleague has sat in that country before, so that nothing about groups is new."""
+    owned = client("K1", "p0", ownerships=(Ownership(owner=AgentId("A0")),))
+    bench = Bench(organisation([team("t0")], [portfolio("p0", "t0")], [agent("A0", "t0"), agent("A1", "t0")], [owned]))
+    bench.at(0, AgentSignedIn(agent_id=AgentId("A1"), country="RO"))
+    bench.arrive(1, "c1", "K1", countries=("IT",))
+
+    bench.at(2, AgentSignedIn(agent_id=AgentId("A0"), country="RO"))
+    abroad = bench.at(3, AgentReady(agent_id=AgentId("A0")))
+    bench.at(4, AgentSignedOut(agent_id=AgentId("A0")))
+    bench.at(5, AgentSignedIn(agent_id=AgentId("A0")))
+    at_home = bench.at(6, AgentReady(agent_id=AgentId("A0")))
+
+    assert offers(abroad) == {}
+    assert offers(at_home) == {"c1": "A0"}
+
+
+def test_cooldown_of_the_only_agent_does_not_make_a_call_unservable() -> None:
+    owned = client("K1", "p0", ownerships=(Ownership(owner=AgentId("A0")),))
+    agents = [agent("A0", "t1", "gold:9"), agent("A1", "t0", "gold:1"), agent("A2", "t0")]
+    bench = Bench(organisation([team("t0"), team("t1", cooldown_s=30)], [portfolio("p0", "t0")], agents, [owned]))
+    bench.ready("A0")
+    offer = the_offer(bench.arrive(1, "c1", "K1", skills=(need("gold", 5),)))
+    bench.at(2, OfferDeclined(agent_id=offer.agent_id, call_id=offer.call_id, offer_id=offer.offer_id))
+
+    bench.at(3, AgentSignedIn(agent_id=AgentId("A2"), country="RO"))
+
+    assert offers(bench.until(40)) == {"c1": "A0"}

@@ -104,6 +104,8 @@ NEEDS = st.sampled_from(
 AGENT_ACTS = st.sampled_from(["in", "ready", "ready", "ready", "pause", "out", "refresh"])
 ACTIONS = st.one_of(
     st.tuples(st.just("arrive"), st.sampled_from(CALLS), st.sampled_from([None, *CLIENTS]), NEEDS),
+    st.tuples(st.just("arrive at home"), st.sampled_from(CALLS), st.sampled_from(CLIENTS)),
+    st.tuples(st.just("sign in abroad"), st.sampled_from(AGENTS)),
     st.tuples(st.just("agent"), AGENT_ACTS, st.sampled_from(AGENTS)),
     st.tuples(st.just("answer"), st.sampled_from(["accept", "accept", "accept", "decline", "miss"]), st.integers(0, 5)),
     st.tuples(st.just("stray"), st.sampled_from(AGENTS), st.sampled_from(CALLS), st.integers(1, 6)),
@@ -214,6 +216,12 @@ def play(books: Books, actions: list[tuple[Any, ...]]) -> None:
         match action:
             case ("arrive", call_id, client_id, needs):
                 books.send(e.CallArrived(call_id=call_id, client_id=client_id, skills=needs))
+            case ("arrive at home", call_id, client_id):
+                books.send(e.CallArrived(call_id=call_id, client_id=client_id, countries=("IT",)))
+            case ("sign in abroad", agent_id):
+                books.send(e.AgentSignedOut(agent_id=agent_id))
+                books.send(e.AgentSignedIn(agent_id=agent_id, country="RO"))
+                books.send(e.AgentReady(agent_id=agent_id))
             case ("agent", what, agent_id):
                 kinds: dict[str, Callable[..., e.Event]] = {
                     "in": e.AgentSignedIn,

@@ -445,3 +445,19 @@ def test_invalid_version_is_refused_and_nothing_has_changed(broken: Organisation
     assert "in the organisation" in rejected.detail
     assert offers(bench.end(6, "c1")) == {"c2": "ana"}
     assert bench.sign_in(7, "bo") == ()
+
+
+def test_ringing_offer_that_the_new_version_forbids_is_taken_back() -> None:
+    teams, portfolios = [team("t0")], [portfolio("p0", "t0")]
+    people = [agent("A0", "t0"), agent("A1", "t0")]
+    bench = Bench(organisation(teams, portfolios, people, [client("K1", "p0")]))
+    bench.ready("A0")
+    bench.ready("A1", at=1)
+    first = the_offer(bench.arrive(2, "c1", "K1"))
+
+    excluded = client("K1", "p0", exclusions=(AgentId("A0"),))
+    decisions = bench.at(3, OrganisationChanged(description=organisation(teams, portfolios, people, [excluded])))
+
+    assert first.agent_id == "A0"
+    assert [(d.agent_id, d.rule) for d in decisions if isinstance(d, WithdrawOffer)] == [("A0", Rule.REORGANISED)]
+    assert offers(decisions) == {"c1": "A1"}

@@ -23,7 +23,9 @@ from router.core.model import AgentId, CallId, CallStatus, ClientId, OfferId, Or
 from router.gateway import Gateway
 from router.journal import Appended, Entry, JournalError, JournalFenced, SqliteJournal
 from router.service.mqtt import Connection, Message
-from router.wire import ReloadRequested, RouterStatus, decode_output, router_status_topic
+from router.wire import ReloadRequested, RouterStatus, decode_output, encode_input, router_status_topic
+from tests.brokers import Mosquitto
+from tests.core.builders import agent, organisation, portfolio, team
 from tests.requirements import require
 from tests.service.running import new_shard, next_of, ready, running, small
 
@@ -370,3 +372,98 @@ async def test_a_hang_up_takes_the_offer_back_at_once(broker_url: str, tmp_path:
         explanation = service.explain(CallId("c1"))
         assert explanation is not None
         assert explanation.status is CallStatus.ENDED
+
+
+def impatient() -> OrganisationDescription:
+    """Offers expire after a second, and after a miss the next agent is asked."""
+    return organisation(
+        [team("t0", offer_timeout_s=1, cooldown_s=600)], [portfolio("p0", "t0")], [agent("bo", "t0"), agent("cy", "t0")]
+    )
+
+
+async def test_what_a_deadline_brought_stands_after_a_restart(mosquitto_url: str, tmp_path: Path) -> None:
+    """An offer expired and the call went to the next agent, with no event in between: a restart knows it."""
+    shard, path = new_shard(), tmp_path / "j.db"
+    async with (
+        running(mosquitto_url, path, shard=shard, load=impatient),
+        Gateway(mosquitto_url, shard=shard) as gateway,
+    ):
+        await ready(gateway, "bo", "cy")
+        await gateway.send(CallArrived(call_id=CallId("c1")))
+        first = (await next_of(gateway, OfferCall)).message
+        second = (await next_of(gateway, OfferCall)).message
+
+    async with (
+        running(mosquitto_url, path, shard=shard, load=impatient),
+        Gateway(mosquitto_url, shard=shard) as gateway,
+    ):
+        assert isinstance(first, OfferCall)
+        assert isinstance(second, OfferCall)
+        await gateway.send(OfferAccepted(agent_id=second.agent_id, call_id=CallId("c1"), offer_id=second.offer_id))
+        with pytest.raises(EventRejected) as late:
+            await gateway.send(OfferAccepted(agent_id=first.agent_id, call_id=CallId("c1"), offer_id=first.offer_id))
+
+    assert (first.agent_id, second.agent_id) == ("bo", "cy")
+    assert late.value.reason is Rejection.OFFER_OVER
+
+
+async def test_no_sender_can_take_the_ids_of_the_routers_own_records(mosquitto_url: str, tmp_path: Path) -> None:
+    shard, path = new_shard(), tmp_path / "j.db"
+    async with running(mosquitto_url, path, shard=shard), Gateway(mosquitto_url, shard=shard) as gateway:
+        await ready(gateway, "bo")
+    journal = SqliteJournal(path, read_only=True)
+    own = [record.entry_id for record in journal.read(shard) if b"bo" not in record.body]
+    journal.close()
+
+    assert own
+    assert all("/" in entry_id for entry_id in own)
+    with pytest.raises(ValueError, match="event id"):
+        encode_input(own[0], CallArrived(call_id=CallId("c1")))
+
+
+async def test_files_with_mistakes_do_not_keep_a_router_from_starting_again(mosquitto_url: str, tmp_path: Path) -> None:
+    shard, path = new_shard(), tmp_path / "j.db"
+
+    def broken() -> OrganisationDescription:
+        raise OrganisationError([Problem("organisation.toml", "teams", "is half edited")])
+
+    with pytest.raises(OrganisationError):
+        async with running(mosquitto_url, path, shard=shard, load=broken):
+            pass
+    async with running(mosquitto_url, path, shard=shard):
+        pass
+
+    async with running(mosquitto_url, path, shard=shard, load=broken) as service:
+        assert service.summary().portfolios[0].portfolio_id == "gold"
+
+
+async def test_a_broker_that_comes_back_is_told_that_the_router_is_up(tmp_path: Path) -> None:
+    shard = new_shard()
+    states: list[bool] = []
+
+    def note(message: Message) -> None:
+        status = decode_output(message.payload).message
+        assert isinstance(status, RouterStatus)
+        states.append(status.up)
+        message.acknowledge()
+
+    broker = Mosquitto(tmp_path)
+    with broker:
+        async with running(broker.url, tmp_path / "j.db", shard=shard) as service:
+            broker.kill()
+            async with asyncio.timeout(10):
+                while service.not_ready_because() is None:
+                    await asyncio.sleep(0.01)
+            for left in tmp_path.glob("*.db*"):
+                # As a broker that keeps nothing: only the router can say it again.
+                if left.name.startswith("mosquitto"):
+                    left.unlink()
+            broker.start()
+            async with Connection(broker.url, deliver=note) as connection:
+                await connection.subscribe([router_status_topic(shard)])
+                async with asyncio.timeout(20):
+                    while True not in states:
+                        await asyncio.sleep(0.01)
+                last = states[-1]
+
+    assert last
