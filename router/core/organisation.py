@@ -97,13 +97,6 @@ class Organisation:
             return self.portfolios[self._segments[segment]], "segment"
         return self.portfolios[self.default_portfolio], "default"
 
-    def full_graph(self) -> "nx.DiGraph[tuple[str, str]]":
-        """Portfolios, teams and agents as a graph for drawing and analysis; nodes are ``(kind, id)``."""
-        graph = self.graph.copy()
-        for agent in self.agents.values():
-            graph.add_edge(("team", agent.team_id), ("agent", agent.agent_id), after_s=agent.after_s)
-        return graph
-
 
 def ownership_on(client: Client, now_ms: int) -> Ownership | None:
     """Who answers for the client at this moment, by UTC day; None: nobody in person."""

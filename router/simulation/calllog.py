@@ -226,7 +226,9 @@ def read_calls(path: Path, mapping: LogMapping) -> CallLog:
             with io.TextIOWrapper(unpacked, encoding=encoding, errors="replace", newline="") as text:
                 return _read_rows(text, mapping, str(path))
     except (OSError, EOFError, zlib.error, UnicodeError) as error:
-        raise CallLogError([Problem(str(path), "", str(error))]) from error
+        # An OSError's own text would name the path a second time.
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CallLogError([Problem(str(path), "", reason)]) from error
 
 
 def _mapping_problems(mapping: LogMapping, where: str) -> Iterator[Problem]:

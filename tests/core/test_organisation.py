@@ -119,16 +119,6 @@ def test_teams_may_help_each_other_after_a_wait() -> None:
     assert [route.reach_ms for route in compiled.routes[PortfolioId("silver")]] == [0, 0]
 
 
-def test_full_graph_holds_portfolios_teams_and_agents() -> None:
-    graph = Organisation(aquila(agents=[agent("ana", "aquila", after_s=10)])).full_graph()
-
-    assert set(graph.nodes) == {("portfolio", "gold"), ("team", "aquila"), ("agent", "ana")}
-    assert graph.edges[("team", "aquila"), ("agent", "ana")]["after_s"] == 10
-
-
-# --- Needs and ownership ---
-
-
 @pytest.mark.parametrize(("level", "after_ms"), [(3, 0), (9, 0), (2, 6_000), (1, 14_000), (0, 60_000)])
 def test_need_is_met_after_the_first_step_that_is_enough(level: int, after_ms: int) -> None:
     assert satisfied_after_ms(need("gold", 3, (6, 2), (14, 1), (60, 0)), level) == after_ms
