@@ -12,6 +12,7 @@ rings) -> `_offer` or `_wait`; then the agent's answer, or `_take` when somebody
 keeps the people, `waiting` the queue, `deadlines` what is due, and `orders` words the decisions.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -83,7 +84,8 @@ class Engine:
         self._waiting = WaitingRoom()
         self._deadlines = Deadlines()
         self._calls: dict[CallId, CallRecord] = {}
-        self._past: dict[CallId, CallRecord] = {}
+        # A plain dictionary walks over all it has lost to find its first: 6 µs a call.
+        self._past: OrderedDict[CallId, CallRecord] = OrderedDict()
         self._offers_made = 0
         self._offers_by_end: dict[Rule, int] = {}
         self._released: list[CallRecord] = []
@@ -569,7 +571,7 @@ class Engine:
         del self._calls[call.call_id]
         self._past[call.call_id] = call
         if len(self._past) > self._limits.past_calls_max:
-            del self._past[next(iter(self._past))]
+            self._past.popitem(last=False)
 
     def _call_connected(self, event: e.CallConnected) -> None:
         call = self._live_call(event.call_id, CallStatus.ACCEPTED)
