@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote
 
-from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter  # type: ignore[import-untyped]
-from amqtt.broker import Broker  # type: ignore[import-untyped]
-from amqtt.plugins.base import BaseAuthPlugin  # type: ignore[import-untyped]
-from amqtt.session import Session  # type: ignore[import-untyped]
+from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter  # type: ignore[import-untyped]  # amqtt has no type hints
+from amqtt.broker import Broker  # type: ignore[import-untyped]  # amqtt has no type hints
+from amqtt.plugins.base import BaseAuthPlugin  # type: ignore[import-untyped]  # amqtt has no type hints
+from amqtt.session import Session  # type: ignore[import-untyped]  # amqtt has no type hints
 
 from router.core.errors import RouterError
 
@@ -39,7 +39,7 @@ class Credentials(NamedTuple):
     password: str
 
 
-class CredentialsPlugin(BaseAuthPlugin):  # type: ignore[misc]
+class CredentialsPlugin(BaseAuthPlugin):  # type: ignore[misc]  # as above
     """Lets in whoever knows the credentials. amqtt finds it by its path, see `_plugins`."""
 
     @dataclass

@@ -207,7 +207,7 @@ class Connection:
         # Only the one that the protocol version knows may be set.
         session: dict[str, Any] = {"clean_session": client_id is None}
         if url.version == 5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left it bare
             properties.ReceiveMaximum = RECEIVE_MAXIMUM
             if client_id is not None:
                 properties.SessionExpiryInterval = _SESSION_EXPIRY_S

@@ -252,7 +252,7 @@ def _mapping_problems(mapping: LogMapping, where: str) -> Iterator[Problem]:
     for setting, pattern in (("date_format", mapping.date_format), ("time_format", mapping.time_format)):
         try:
             if pattern not in _FORMATS_OF_WHOLE_TIMESTAMPS:
-                datetime.strptime(_EPOCH.strftime(pattern), pattern)  # noqa: DTZ007
+                datetime.strptime(_EPOCH.strftime(pattern), pattern)  # noqa: DTZ007 - the zone is put on later
         except (ValueError, re.error):
             yield Problem(where, setting, f"{pattern!r} is not a pattern of strptime, such as %Y-%m-%d %H:%M:%S")
     if mapping.date is None and mapping.date_of is not None:
@@ -364,7 +364,7 @@ class _RowParser:
         self._tolerance_ms = round(1_000 * mapping.tolerance_s)
         # Days and times of day repeat: reading each text once makes a month three times faster to import.
         self._parse_time = lru_cache(100_000)(_time_reader(mapping))
-        self._parse_day = lru_cache(10_000)(lambda text: datetime.strptime(text, mapping.date_format).date())  # noqa: DTZ007
+        self._parse_day = lru_cache(10_000)(lambda text: datetime.strptime(text, mapping.date_format).date())  # noqa: DTZ007 - the zone is put on later
 
     def parse(self, row: dict[str, str]) -> LoggedCall:
         """Raises: _IgnoredRowError, _RefusedRowError."""
@@ -522,13 +522,13 @@ def _since_epoch_ms(moment: datetime) -> int:
 def _time_reader(mapping: LogMapping) -> Callable[[str], datetime | time]:
     pattern = mapping.time_format
     if mapping.date is not None:
-        return lambda text: datetime.strptime(text, pattern).time()  # noqa: DTZ007
+        return lambda text: datetime.strptime(text, pattern).time()  # noqa: DTZ007 - the zone is put on later
     if pattern == "iso":
         return datetime.fromisoformat
     if pattern in ("epoch_s", "epoch_ms"):
         per_unit_ms = 1_000 if pattern == "epoch_s" else 1
         return lambda text: _EPOCH + timedelta(milliseconds=round(per_unit_ms * float(text)))
-    return lambda text: datetime.strptime(text, pattern)  # noqa: DTZ007
+    return lambda text: datetime.strptime(text, pattern)  # noqa: DTZ007 - the zone is put on later
 
 
 def _seconds_to_ms(text: str, *, decimal_comma: bool) -> int:
