@@ -832,7 +832,7 @@ class Engine:
         for call in self._calls.values():
             self._follow(call, organisation)
         for call in self._calls.values():
-            if call.status is CallStatus.OFFERED and call not in homeless and _is_forbidden(call):
+            if call.status is CallStatus.OFFERED and _is_forbidden(call):
                 assert call.offer is not None, "an offered call has an offer"
                 self._withdraw(call.offer, Rule.REORGANISED)
                 self._free(call.offer.agent)
@@ -914,6 +914,9 @@ def _is_forbidden(call: CallRecord) -> bool:
     """Whether the agent who is offered the call must not have it, after a change of the organisation."""
     agent = call.agent
     assert agent is not None, "an offered call has an agent"
+    if agent.removed:
+        # Its call has been taken back already.
+        return False
     return _is_blocked_for_good(call, agent) or opens_ms(call.plan.requirement, agent.group) is None
 
 

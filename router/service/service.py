@@ -381,7 +381,6 @@ class Service:
             if offsets is None:
                 # Stopped while the journal could not be written: nothing was accepted, nothing is acknowledged.
                 return
-            await self._serve_deadlines(now_ms)
             for each, (offset, duplicate) in zip(work, offsets, strict=True):
                 sent += await self._handle(each, offset, duplicate, now_ms)
         self._acknowledge_later([arrival.message for arrival in batch if arrival.message is not None], sent)
@@ -439,6 +438,8 @@ class Service:
             # Whoever sends again may have missed what followed as well.
             decisions, rejected = self._decider.outcome_of(offset)
         else:
+            # Before each event, not once a batch: an event may bring a deadline that is due at the same moment.
+            await self._serve_deadlines(now_ms)
             started_s = time.perf_counter()
             try:
                 decisions = self._decider.apply(offset, now_ms, work.event)

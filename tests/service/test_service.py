@@ -9,12 +9,13 @@ import msgpack  # type: ignore[import-untyped]  # msgpack has no type hints
 import pytest
 
 from router.core import EventRejected, Rejection
-from router.core.decisions import ConnectCall, OfferCall, QueueCall, Rule, WithdrawOffer
+from router.core.decisions import ConnectCall, FallbackCall, OfferCall, QueueCall, Rule, WithdrawOffer
 from router.core.errors import OrganisationError, Problem
 from router.core.events import (
     AgentReady,
     CallAbandoned,
     CallArrived,
+    CallbackRequested,
     CallConnected,
     CallEnded,
     OfferAccepted,
@@ -467,3 +468,20 @@ async def test_a_broker_that_comes_back_is_told_that_the_router_is_up(tmp_path: 
                 last = states[-1]
 
     assert last
+
+
+async def test_what_is_due_at_once_is_published_however_many_events_come_together(
+    mosquitto_url: str, tmp_path: Path
+) -> None:
+    """A call-back that may wait for no time at all falls back at once, also when other events follow in one batch."""
+    shard = new_shard()
+    async with (
+        running(mosquitto_url, tmp_path / "j.db", shard=shard, load=lambda: small(callback_max_wait_s=0)),
+        Gateway(mosquitto_url, shard=shard) as gateway,
+    ):
+        calls = [CallId(f"c{number}") for number in range(40)]
+        await asyncio.gather(*(gateway.send(CallArrived(call_id=call_id)) for call_id in calls))
+        await asyncio.gather(*(gateway.send(CallbackRequested(call_id=call_id)) for call_id in calls))
+        fallen = {(await next_of(gateway, FallbackCall)).message.call_id for _ in calls}  # type: ignore[union-attr]  # it is one
+
+    assert fallen == set(calls)
