@@ -4,17 +4,20 @@
 """
 
 from router.journal.port import (
+    SNAPSHOTS_KEPT,
     Appended,
+    Claim,
     Entry,
     Journal,
     JournalDamaged,
     JournalError,
     JournalFenced,
+    PurgedMonth,
     Record,
 )
-from router.journal.sqlite import SqliteJournal
+from router.journal.sqlite import SqliteJournal, chained_digest
 
 __all__ = [
-    "Appended", "Entry", "Journal", "JournalDamaged", "JournalError", "JournalFenced", "Record",
-    "SqliteJournal",
+    "SNAPSHOTS_KEPT", "Appended", "Claim", "Entry", "Journal", "JournalDamaged", "JournalError", "JournalFenced",
+    "PurgedMonth", "Record", "SqliteJournal", "chained_digest",
 ]  # fmt: skip

@@ -1,7 +1,8 @@
-"""What a journal is: a log per shard that only grows, and a claim that lets one router at a time write to it.
+"""What a journal is: a log per shard that grows at its end, and a claim that lets one router at a time write to it.
 
 The router tells nobody "accepted" before the journal has an event, and after a stop it reads the journal to
-become again what it was. An adapter keeps every promise made here, whatever it stores the records in.
+become again what it was: the newest snapshot, and the records after it. Old records may be purged; what stays of
+them is a digest a month. An adapter keeps every promise made here, whatever it stores the records in.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,13 @@ from typing import NamedTuple, Protocol
 
 from router.core.errors import RouterError
 
-__all__ = ["Appended", "Entry", "Journal", "JournalDamaged", "JournalError", "JournalFenced", "Record"]
+__all__ = [
+    "SNAPSHOTS_KEPT", "Appended", "Claim", "Entry", "Journal", "JournalDamaged", "JournalError", "JournalFenced",
+    "PurgedMonth", "Record",
+]  # fmt: skip
+
+SNAPSHOTS_KEPT = 2
+"""The newest, and the one before for when the newest is damaged."""
 
 
 class JournalError(RouterError):
@@ -59,20 +66,71 @@ class Record(NamedTuple):
     body: bytes
 
 
+class Claim(NamedTuple):
+    """Who may write to a shard, as others see it."""
+
+    epoch: int
+    """Of the newest claim; 0: there has been none."""
+    renewals: int
+    """How often it has been renewed: a number that stands still belongs to a router that is gone or stuck."""
+    released: bool
+    """Its holder has stopped of its own accord."""
+
+
+class PurgedMonth(NamedTuple):
+    """What is left of the records of one month that were purged."""
+
+    month: str
+    """``2026-11``, of UTC."""
+    first_offset: int
+    last_offset: int
+    records: int
+    digest: bytes
+    """SHA-256 over the purged records, chained from month to month: proves that a copy kept elsewhere is whole."""
+    counts: bytes
+    """What the router counted of the month, in its own words; see `router.service.retention`."""
+
+
 class Journal(Protocol):
     """A log per shard. Offsets of a shard are 1, 2, 3, ... without gaps; 0 stands for "nothing yet"."""
 
-    def claim(self, shard: str) -> int:
+    def claim(self, shard: str, *, if_epoch: int | None = None) -> int:
         """Become the one writer of *shard* and fence whoever was before.
 
         Reading needs no claim.
+
+        Args:
+            shard: The shard.
+            if_epoch: Claim only if this is still the epoch of the newest claim (0: there is none).
 
         Returns:
             The epoch of this claim, from 1, larger than that of every earlier claim of the shard.
 
         Raises:
+            JournalFenced: Another router has claimed the shard since *if_epoch*.
             JournalError: The claim could not be stored.
         """
+        ...
+
+    def renew(self, shard: str) -> None:
+        """Show those who look at `claim_of` that the claim is alive.
+
+        Raises:
+            JournalFenced: As for `append`.
+            JournalError: It could not be stored.
+        """
+        ...
+
+    def release(self, shard: str) -> None:
+        """Say that nothing more will be written under this claim. Harmless without a claim, or when fenced.
+
+        Raises:
+            JournalError: It could not be stored.
+        """
+        ...
+
+    def claim_of(self, shard: str) -> Claim:
+        """Who may write to *shard* at present."""
         ...
 
     def append(self, shard: str, entries: Sequence[Entry]) -> list[Appended]:
@@ -96,8 +154,21 @@ class Journal(Protocol):
 
         Raises:
             JournalDamaged: On reaching a record that is missing or not what was written.
+            JournalError: The journal cannot be read, or *from_offset* has been purged.
+        """
+        ...
+
+    def get(self, shard: str, offset: int) -> Record:
+        """The record at *offset*, which may be one that a purge has kept.
+
+        Raises:
+            JournalDamaged: It is missing or not what was written.
             JournalError: The journal cannot be read.
         """
+        ...
+
+    def first_offset(self, shard: str) -> int:
+        """The offset from which *shard* has every record; 1 unless older ones were purged."""
         ...
 
     def last_offset(self, shard: str) -> int:
@@ -105,22 +176,52 @@ class Journal(Protocol):
         ...
 
     def put_snapshot(self, shard: str, offset: int, body: bytes) -> None:
-        """Keep *body*, the state after the record at *offset*, in place of the snapshot before.
+        """Keep *body*, the state after the record at *offset*. The newest `SNAPSHOTS_KEPT` are kept.
 
         Raises:
             JournalFenced: As for `append`.
-            ValueError: The shard has no record at *offset* (0 is the state before the first).
-            JournalError: The snapshot before is still there.
+            ValueError: The shard has no record at *offset*.
+            JournalError: The snapshots before are still there.
         """
         ...
 
-    def get_snapshot(self, shard: str) -> tuple[int, bytes] | None:
-        """The offset and body of the snapshot; None when there is none.
+    def snapshot_offsets(self, shard: str) -> list[int]:
+        """The offsets of the snapshots that are kept, newest first."""
+        ...
+
+    def get_snapshot(self, shard: str, offset: int) -> bytes:
+        """The body of the snapshot at *offset*, one of `snapshot_offsets`.
 
         Raises:
-            JournalDamaged: It is not what was written. Reading from offset 1 leads to the same state.
+            JournalDamaged: It is not what was written. An earlier one, or all records, lead to the same state.
             JournalError: The journal cannot be read.
         """
+        ...
+
+    def purge(self, shard: str, *, through: int, keep: Sequence[int], month: str, counts: bytes) -> int:
+        """Delete some hundred of the oldest records, none after the offset *through*, and none of *keep*.
+
+        Their digest goes into that of *month*, beside *counts*, in the same commit. Call it until it returns 0.
+
+        Args:
+            shard: The shard.
+            through: The last offset that may go; never beyond the oldest snapshot.
+            keep: Offsets of records that snapshots need, such as the organisation in force.
+            month: To which these records belong, ``2026-11``.
+            counts: Kept with the month, in place of those before.
+
+        Returns:
+            How many records were deleted or passed over; 0: there are no more.
+
+        Raises:
+            JournalFenced: As for `append`.
+            ValueError: *through* lies beyond the oldest snapshot.
+            JournalError: Nothing was deleted.
+        """
+        ...
+
+    def purged(self, shard: str) -> list[PurgedMonth]:
+        """What is left of purged records, oldest month first."""
         ...
 
     def close(self) -> None:

@@ -14,13 +14,16 @@ import pytest
 
 from router.journal import (
     Appended,
+    Claim,
     Entry,
     Journal,
     JournalDamaged,
     JournalError,
     JournalFenced,
+    PurgedMonth,
     Record,
     SqliteJournal,
+    chained_digest,
 )
 
 Limit = Callable[[str], None]
@@ -118,7 +121,7 @@ def test_everything_is_there_after_reopening(journal: Journal, path: Path) -> No
 
     with closing(SqliteJournal(path)) as reopened:
         assert ids(reopened) == ["a", "b"]
-        assert reopened.get_snapshot("main") == (1, b"state")
+        assert reopened.get_snapshot("main", 1) == b"state"
         assert reopened.claim("main") == 2
         assert reopened.append("main", entries("b", "c")) == [Appended(2, True), Appended(3, False)]
 
@@ -174,7 +177,7 @@ def test_each_claim_is_a_larger_epoch_and_fences_the_one_before(journal: Journal
         with pytest.raises(JournalFenced):
             journal.put_snapshot("main", 1, b"old")
         assert successor.append("main", entries("c")) == [Appended(2, duplicate=False)]
-        assert successor.get_snapshot("main") is None
+        assert successor.snapshot_offsets("main") == []
 
     assert journal.claim("main") == 3
     assert journal.append("main", entries("d")) == [Appended(3, duplicate=False)]
@@ -184,7 +187,7 @@ def test_without_a_claim_nothing_is_written(journal: Journal) -> None:
     with pytest.raises(JournalFenced, match="shard south: it was not claimed"):
         journal.append("south", entries("a"))
     with pytest.raises(JournalFenced, match="shard south: it was not claimed"):
-        journal.put_snapshot("south", 0, b"")
+        journal.put_snapshot("south", 1, b"")
 
 
 def test_opening_to_read_claims_nothing(journal: Journal, path: Path) -> None:
@@ -207,22 +210,163 @@ def test_reading_creates_no_journal(path: Path) -> None:
     assert not path.exists()
 
 
-def test_the_newest_snapshot_replaces_the_one_before(journal: Journal) -> None:
-    journal.append("main", entries("a", "b"))
-    assert journal.get_snapshot("main") is None
+def test_the_newest_two_snapshots_are_kept(journal: Journal) -> None:
+    journal.append("main", entries("a", "b", "c"))
+    assert journal.snapshot_offsets("main") == []
 
-    journal.put_snapshot("main", 1, b"first")
-    journal.put_snapshot("main", 2, b"second")
+    for offset, body in ((1, b"first"), (2, b"second"), (3, b"third")):
+        journal.put_snapshot("main", offset, body)
 
-    assert journal.get_snapshot("main") == (2, b"second")
-    assert journal.get_snapshot("south") is None
+    assert journal.snapshot_offsets("main") == [3, 2]
+    assert journal.get_snapshot("main", 3) == b"third"
+    assert journal.get_snapshot("main", 2) == b"second"
+    assert journal.snapshot_offsets("south") == []
 
 
 def test_no_snapshot_of_a_future(journal: Journal) -> None:
     with pytest.raises(ValueError, match="offset 1 of shard main, whose last is 0"):
         journal.put_snapshot("main", 1, b"state")
 
-    journal.put_snapshot("main", 0, b"before the first event")
+
+def test_a_claim_shows_whether_its_holder_is_alive(journal: Journal, path: Path) -> None:
+    with closing(SqliteJournal(path, read_only=True)) as standby:
+        assert standby.claim_of("south") == Claim(0, 0, released=True)
+        assert standby.claim_of("main") == Claim(1, 0, released=False)
+
+        journal.renew("main")
+        assert standby.claim_of("main") == Claim(1, 1, released=False)
+
+        journal.release("main")
+        assert standby.claim_of("main") == Claim(1, 1, released=True)
+
+        journal.claim("main")
+        assert standby.claim_of("main") == Claim(2, 0, released=False)
+
+
+def test_a_fenced_router_neither_renews_nor_releases(journal: Journal, path: Path) -> None:
+    with closing(SqliteJournal(path)) as successor:
+        successor.claim("main")
+
+        with pytest.raises(JournalFenced):
+            journal.renew("main")
+        journal.release("main")
+
+        assert successor.claim_of("main") == Claim(2, 0, released=False)
+
+
+def test_of_two_that_wait_for_a_claim_one_gets_it(journal: Journal, path: Path) -> None:
+    with closing(SqliteJournal(path)) as one, closing(SqliteJournal(path)) as other:
+        assert one.claim("main", if_epoch=1) == 2
+
+        with pytest.raises(JournalFenced, match="while this one waited"):
+            other.claim("main", if_epoch=1)
+        one.append("main", entries("a"))
+
+
+def test_purged_records_leave_a_digest_a_month(journal: Journal, path: Path) -> None:
+    journal.append("main", entries(*(f"e{number:04}" for number in range(1, 1_001))))
+    everything = list(journal.read("main"))
+    journal.put_snapshot("main", 900, b"state")
+
+    assert purge_all(journal, through=300, keep=[1], month="2026-04") == 300
+    assert purge_all(journal, through=700, keep=[1, 650], month="2026-05") == 400
+
+    assert journal.first_offset("main") == 701
+    assert [record.offset for record in journal.read("main", 701)] == list(range(701, 1_001))
+    with pytest.raises(JournalError, match="no records before offset 701"):
+        list(journal.read("main", 700))
+    assert journal.get("main", 1) == everything[0]
+    assert journal.get("main", 650) == everything[649]
+    with pytest.raises(JournalDamaged, match="offset 2: the record is missing"):
+        journal.get("main", 2)
+    april = chained_digest(bytes(32), everything[:300])
+    may = chained_digest(april, everything[300:700])
+    assert journal.purged("main") == [
+        PurgedMonth("2026-04", 1, 300, 300, april, b"counts"),
+        PurgedMonth("2026-05", 301, 700, 400, may, b"counts"),
+    ]
+    assert journal.append("main", entries("new"))[0].offset == 1_001
+    # Once it is no longer needed, what a purge has kept goes with the next.
+    journal.put_snapshot("main", 950, b"state")
+    purge_all(journal, through=800, keep=[650], month="2026-05")
+    with pytest.raises(JournalDamaged, match="offset 1: the record is missing"):
+        journal.get("main", 1)
+
+
+def test_nothing_is_purged_that_a_snapshot_needs(journal: Journal) -> None:
+    journal.append("main", entries("a", "b", "c"))
+
+    with pytest.raises(ValueError, match="oldest snapshot is 0"):
+        journal.purge("main", through=1, keep=[], month="2026-04", counts=b"")
+    journal.put_snapshot("main", 1, b"one")
+    journal.put_snapshot("main", 3, b"three")
+    with pytest.raises(ValueError, match="through offset 2 of shard main, whose oldest snapshot is 1"):
+        journal.purge("main", through=2, keep=[], month="2026-04", counts=b"")
+
+    assert ids(journal) == ["a", "b", "c"]
+
+
+def test_a_journal_of_which_all_is_purged_goes_on_counting(journal: Journal, path: Path) -> None:
+    journal.append("main", entries("a", "b"))
+    journal.put_snapshot("main", 2, b"state")
+
+    purge_all(journal, through=2, keep=[], month="2026-04")
+
+    assert (journal.first_offset("main"), journal.last_offset("main")) == (3, 2)
+    assert journal.append("main", entries("c"))[0].offset == 3
+
+
+def test_compacting_gives_room_back(path: Path) -> None:
+    with closing(SqliteJournal(path)) as journal:
+        journal.claim("main")
+        journal.append("main", [Entry(f"e{number:05}", b"x" * 200) for number in range(20_000)])
+        journal.put_snapshot("main", 19_990, b"state")
+        purge_all(journal, through=19_990, keep=[], month="2026-04")
+
+        journal.compact()
+
+        assert path.stat().st_size < 200_000
+        assert [record.offset for record in journal.read("main", 19_991)] == list(range(19_991, 20_001))
+        assert journal.check() == []
+        assert journal.shards() == ["main"]
+
+
+def test_a_journal_of_the_first_format_is_brought_up_to_date(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(FORMAT_1)
+
+    with closing(SqliteJournal(path, read_only=True)) as reader:
+        assert (reader.first_offset("main"), reader.last_offset("main")) == (1, 0)
+        assert (reader.claim_of("main"), reader.purged("main")) == (Claim(7, 0, released=False), [])
+    with closing(SqliteJournal(path)) as journal:
+        assert journal.claim("main") == 8
+        journal.append("main", entries("a"))
+        journal.put_snapshot("main", 1, b"state")
+        assert purge_all(journal, through=1, keep=[], month="2026-04") == 1
+
+
+FORMAT_1 = f"""
+CREATE TABLE shard (name TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE record (
+    shard TEXT NOT NULL, offset INTEGER NOT NULL, entry_id TEXT NOT NULL, body BLOB NOT NULL, checksum INTEGER NOT NULL,
+    PRIMARY KEY (shard, offset)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX record_by_entry_id ON record (shard, entry_id);
+CREATE TABLE snapshot (
+    shard TEXT PRIMARY KEY, offset INTEGER NOT NULL, body BLOB NOT NULL, checksum INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO shard VALUES ('main', 7);
+PRAGMA application_id = {0x50525452};
+PRAGMA user_version = 1;
+"""
+
+
+def purge_all(journal: Journal, *, through: int, keep: list[int], month: str) -> int:
+    purged = 0
+    while deleted := journal.purge("main", through=through, keep=keep, month=month, counts=b"counts"):
+        purged += deleted
+    return purged
 
 
 @pytest.mark.parametrize(
@@ -257,15 +401,16 @@ def test_a_missing_record_is_found(journal: Journal, path: Path) -> None:
 
 
 def test_a_damaged_snapshot_is_found(journal: Journal, path: Path) -> None:
-    journal.put_snapshot("main", 0, b"the whole state")
+    journal.append("main", entries("a"))
+    journal.put_snapshot("main", 1, b"the whole state")
     journal.close()
     damage(path, b"the whole state", b"the whale state")
 
     with (
         closing(SqliteJournal(path)) as reopened,
-        pytest.raises(JournalDamaged, match="replay the shard from offset 1"),
+        pytest.raises(JournalDamaged, match="the snapshot is damaged"),
     ):
-        reopened.get_snapshot("main")
+        reopened.get_snapshot("main", 1)
 
 
 def test_a_damaged_page_is_found(journal: Journal, path: Path) -> None:
@@ -288,7 +433,7 @@ def test_a_newer_format_is_refused_and_left_alone(path: Path) -> None:
         connection.execute("PRAGMA user_version = 7")
 
     for read_only in (True, False):
-        with pytest.raises(JournalError, match=r"journal\.sqlite: its format is 7 and this router knows 1; use"):
+        with pytest.raises(JournalError, match=r"journal\.sqlite: its format is 7 and this router knows 2; use"):
             SqliteJournal(path, read_only=read_only)
 
 
