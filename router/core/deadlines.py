@@ -7,10 +7,11 @@ when they come to the top, or all together once the heap has doubled.
 from enum import IntEnum
 from heapq import heapify, heappop, heappush
 
+from router.core.model import AgentId
 from router.core.queues import CLEAN_FROM
 from router.core.state import NEVER_MS, AgentRecord, CallRecord
 
-__all__ = ["Deadlines", "Due"]
+__all__ = ["DeadlineEntry", "Deadlines", "Due"]
 
 
 class Due(IntEnum):
@@ -26,8 +27,9 @@ class Due(IntEnum):
     """A call and an agent: the agent may be offered the call again."""
 
 
-_Subject = CallRecord | AgentRecord | tuple[CallRecord, AgentRecord]
-_Entry = tuple[int, int, Due, _Subject]
+_Subject = CallRecord | AgentRecord | tuple[CallRecord, AgentId]
+DeadlineEntry = tuple[int, int, Due, _Subject]
+"""(when, sequence number, what about, whom it concerns)"""
 
 
 class Deadlines:
@@ -36,7 +38,7 @@ class Deadlines:
     __slots__ = ("_clean_at", "_heap", "_sequence")
 
     def __init__(self) -> None:
-        self._heap: list[_Entry] = []
+        self._heap: list[DeadlineEntry] = []
         self._sequence = 0
         self._clean_at = CLEAN_FROM
 
@@ -51,7 +53,8 @@ class Deadlines:
         agent.lease_timer = self._set(at_ms, Due.LEASE, agent)
 
     def end_cooldown(self, call: CallRecord, agent: AgentRecord, at_ms: int) -> None:
-        self._set(at_ms, Due.COOLDOWN, (call, agent))
+        # By id: the agent may leave the organisation before the cooldown is over.
+        self._set(at_ms, Due.COOLDOWN, (call, agent.agent_id))
 
     def next_ms(self) -> int | None:
         """The earliest deadline; None: there is none."""
@@ -67,6 +70,28 @@ class Deadlines:
         _, _, due, subject = heappop(self._heap)
         return due, subject
 
+    @property
+    def sequence(self) -> int:
+        """The number of the deadline that was set last; deadlines of one millisecond are served by their numbers."""
+        return self._sequence
+
+    def living(self) -> list[DeadlineEntry]:
+        """Every deadline that is not void, in the order in which they will be served."""
+        return sorted((entry for entry in self._heap if _is_alive(entry)), key=_when)
+
+    def set_again(self, entries: list[DeadlineEntry], *, sequence: int) -> None:
+        """Take over what another's `living` and `sequence` were, subjects apart; nothing has been set before."""
+        self._heap = sorted(entries, key=_when)
+        self._sequence = sequence
+        for _, number, due, subject in entries:
+            if isinstance(subject, CallRecord):
+                subject.timer = number
+            elif isinstance(subject, AgentRecord):
+                if due is Due.STATUS:
+                    subject.timer = number
+                else:
+                    subject.lease_timer = number
+
     def _set(self, at_ms: int, due: Due, subject: _Subject) -> int:
         self._sequence = sequence = self._sequence + 1
         if len(self._heap) > self._clean_at:
@@ -77,11 +102,17 @@ class Deadlines:
         return sequence
 
 
-def _is_alive(entry: _Entry) -> bool:
+def _when(entry: DeadlineEntry) -> tuple[int, int]:
+    return entry[0], entry[1]
+
+
+def _is_alive(entry: DeadlineEntry) -> bool:
     _, sequence, due, subject = entry
     # Compared by identity of type, which is several times cheaper here than isinstance on this hottest of paths.
     if type(subject) is CallRecord:
         return subject.timer == sequence
     if type(subject) is AgentRecord:
         return (subject.timer if due is Due.STATUS else subject.lease_timer) == sequence
-    return True
+    assert type(subject) is tuple, "a deadline is about a call, an agent, or both"
+    # A call that is over is offered to nobody.
+    return subject[0].ended_ms is None

@@ -13,7 +13,7 @@ keeps the people, `waiting` the queue, `deadlines` what is due, and `orders` wor
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from router.core import events as e
@@ -41,6 +41,17 @@ from router.core.model import (
 from router.core.organisation import Organisation, ownership_on
 from router.core.plans import opens_ms
 from router.core.roster import Roster
+from router.core.snapshot import (
+    EngineState,
+    PastCalls,
+    call_state,
+    deadlines_state,
+    restore_calls,
+    restore_deadlines,
+    restore_past_calls,
+    restore_roster,
+    roster_state,
+)
 from router.core.state import (
     AgentRecord,
     Block,
@@ -156,8 +167,8 @@ class Engine:
                     self._status_over(agent)
                 case Due.LEASE, AgentRecord() as agent:
                     self._lease_over(agent)
-                case Due.COOLDOWN, (call, agent):
-                    self._cooldown_over(call, agent)
+                case Due.COOLDOWN, (call, agent_id):
+                    self._cooldown_over(call, agent_id)
             out.extend(self._settle())
             due_ms = self._deadlines.next_ms()
         return tuple(out)
@@ -190,6 +201,60 @@ class Engine:
     def summary(self, *, now_ms: int) -> EngineSummary:
         """Counts for metrics and dashboards."""
         return summarise(self._roster, self._calls, self._offers_by_end, now_ms)
+
+    # --- Snapshots ---
+
+    def state_in_parts(self, *, part_calls: int = 256) -> tuple[EngineState, Iterator[PastCalls]]:
+        """All that the engine knows but its organisation, as plain data; equal engines give equal values.
+
+        Args:
+            part_calls: How many past calls are written out at a time.
+
+        Returns:
+            What may still change, complete when this returns; and the past calls, in parts that are written out
+            when they are asked for. The engine may go on deciding meanwhile: what is past does not change, and the
+            parts hold the calls that were past when this was called, whatever is forgotten since.
+        """
+        assert not self._out, "decisions were left over from an event"
+        assert not self._released, "a hold that has ended was not looked at"
+        state = EngineState(
+            now_ms=self._now,
+            limits=self._limits,
+            offers_made=self._offers_made,
+            offers_by_end=tuple(sorted(self._offers_by_end.items())),
+            roster=roster_state(self._roster),
+            calls=tuple(map(call_state, self._calls.values())),
+            deadlines=deadlines_state(self._deadlines),
+            deadlines_set=self._deadlines.sequence,
+        )
+        past = list(self._past.values())
+        starts = range(0, len(past), part_calls)
+        return state, (tuple(map(call_state, past[start : start + part_calls])) for start in starts)
+
+    @classmethod
+    def restored(cls, description: OrganisationDescription, state: EngineState, past: Iterable[PastCalls]) -> "Engine":
+        """An engine that decides like the one whose state this is, to the millisecond and the name of each offer.
+
+        Args:
+            description: The organisation that was in force when the state was taken.
+            state: What `state_in_parts` gave.
+            past: Its past calls, in order.
+
+        Raises:
+            OrganisationError: The description has problems; all of them are listed.
+            StateError: The state is of another organisation.
+        """
+        engine = cls(description, limits=state.limits)
+        engine._now = state.now_ms
+        engine._offers_made = state.offers_made
+        engine._offers_by_end.update(state.offers_by_end)
+        roster, people = engine._roster, state.roster.agents
+        restore_roster(roster, state.roster)
+        find_client = engine._organisation.find_client
+        engine._calls, engine._waiting = restore_calls(state.calls, roster, people, find_client, state.now_ms)
+        engine._deadlines = restore_deadlines(state.deadlines, state.deadlines_set, engine._calls, roster)
+        engine._past.update((call.call_id, call) for call in restore_past_calls(past, roster))
+        return engine
 
     def _settle(self) -> tuple[Decision, ...]:
         while self._released:
@@ -504,12 +569,12 @@ class Engine:
         if standing is None or standing.until_ms is not None:
             call.blocked[agent_id] = Block(reason, self._now, until_ms)
 
-    def _cooldown_over(self, call: CallRecord, agent: AgentRecord) -> None:
-        block = call.blocked.get(agent.agent_id) if call.blocked is not None else None
-        if block is None or block.until_ms is None or block.until_ms > self._now or call.ended_ms is not None:
+    def _cooldown_over(self, call: CallRecord, agent_id: AgentId) -> None:
+        block = call.blocked.get(agent_id) if call.blocked is not None else None
+        if block is None or block.until_ms is None or block.until_ms > self._now:
             return
         assert call.blocked is not None, "a block stands among the call's blocks"
-        del call.blocked[agent.agent_id]
+        del call.blocked[agent_id]
         if call.status is CallStatus.WAITING:
             # An owner or backup was left out of the personal queues while the cooldown lasted.
             self._route_again(call)
@@ -721,6 +786,7 @@ class Engine:
             self._free(agent)
 
     def _start_wrap_up(self, agent: AgentRecord) -> None:
+        agent.call = None
         wrap_up_ms = agent.team.team.wrap_up_s * 1000
         if wrap_up_ms == 0:
             self._end_wrap_up(agent)
@@ -774,6 +840,10 @@ class Engine:
 
     def _status_over(self, agent: AgentRecord) -> None:
         """The deadline of an agent's status has come."""
+        if agent.status is AgentStatus.WRAP_UP:
+            self._out.append(orders.release_agent(agent))
+            self._end_wrap_up(agent)
+            return
         offer = agent.call.offer if agent.call is not None else None
         assert offer is not None, f"agent {agent.agent_id} had a deadline while {agent.status}"
         match agent.status:
@@ -784,9 +854,6 @@ class Engine:
             case AgentStatus.IN_CALL:
                 self._out.append(orders.end_call(offer, Rule.TALK_LEASE_EXPIRED, self._now))
                 self._hang_up(offer.call)
-            case AgentStatus.WRAP_UP:
-                self._out.append(orders.release_agent(agent))
-                self._end_wrap_up(agent)
 
     def _renew_lease(self, agent: AgentRecord) -> None:
         agent.lease_until_ms = self._now + agent.team.team.presence_lease_s * 1000

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-__all__ = ["EventRejected", "OrganisationError", "Problem", "Rejection", "RouterError"]
+__all__ = ["EventRejected", "OrganisationError", "Problem", "Rejection", "RouterError", "StateError"]
 
 
 class RouterError(Exception):
@@ -60,6 +60,10 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.where}, {self.field}: {self.message}" if self.field else f"{self.where}: {self.message}"
+
+
+class StateError(RouterError):
+    """A state of the engine that does not fit the organisation with which it is to be restored."""
 
 
 class OrganisationError(RouterError):

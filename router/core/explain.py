@@ -124,9 +124,9 @@ class _View(NamedTuple):
 def _answer(view: _View, agent: AgentRecord) -> AgentAnswer:
     call, at_ms, is_waiting = view
     place = call.plan.ring_of.get(agent.group)
-    is_personal = agent is call.owner or agent in call.backups
+    is_personal = _is(agent, call.owner) or _is_backup(agent, call)
     path = _path(call, agent)
-    if not is_waiting and agent is call.agent:
+    if not is_waiting and _is(agent, call.agent):
         detail = f"offered by rule {call.rule}"
         path = call.offer.path if call.offer is not None else path
         return AgentAnswer(agent_id=agent.agent_id, verdict=Verdict.CHOSEN, detail=detail, path=path)
@@ -142,10 +142,13 @@ def _answer(view: _View, agent: AgentRecord) -> AgentAnswer:
     if block is not None and block.since_ms <= at_ms:
         until = "for good" if block.until_ms is None else f"for {_seconds(block.until_ms - block.since_ms)}"
         return answer(Verdict.BLOCKED, f"{block.reason}: not offered to this agent {until}", block.until_ms)
+    if call.plan.is_lost and not is_personal:
+        gone = call.plan.portfolio_id
+        return answer(Verdict.UNKNOWN, f"portfolio {gone} has left the organisation; whom it reached is not known")
     if place is None and not is_personal:
         team = agent.team.team.team_id
         return answer(Verdict.NO_WAY, f"no way leads from portfolio {call.plan.portfolio_id} to team {team}")
-    if call.held_until_ms is not None and agent is not call.owner:
+    if call.held_until_ms is not None and not _is(agent, call.owner):
         return answer(Verdict.OWNER_HOLD, "the call waits for its owner first", _hold_end(call))
     opens = _reach_ms(call, agent)
     if opens > at_ms - call.arrived_ms:
@@ -172,7 +175,7 @@ def _lacking(call: CallRecord, agent: AgentRecord) -> tuple[Verdict, str] | None
 
 def _reach_ms(call: CallRecord, agent: AgentRecord) -> int:
     """The wait after which the agent may be offered the call; it is known that there is a way."""
-    if agent is call.owner or agent in call.backups:
+    if _is(agent, call.owner) or _is_backup(agent, call):
         needs = call.plan.requirement.skills
         waits = (satisfied_after_ms(need, agent.group.levels.get(need.skill, 0)) for need in needs)
         return max((wait for wait in waits if wait is not None), default=0)
@@ -219,12 +222,21 @@ def _state_at(agent: AgentRecord, at_ms: int) -> tuple[int, AgentStatus, str | N
 
 def _path(call: CallRecord, agent: AgentRecord) -> tuple[str, ...]:
     client = f"client {call.client_id}" if call.client_id is not None else "unknown client"
-    if agent is call.owner:
+    if _is(agent, call.owner):
         return client, f"owner agent {agent.agent_id}"
-    if agent in call.backups:
+    if _is_backup(agent, call):
         return client, f"backup agent {agent.agent_id}"
     place = call.plan.ring_of.get(agent.group)
     return (client, *place[1].hops, f"agent {agent.agent_id}") if place is not None else ()
+
+
+def _is(agent: AgentRecord, other: AgentRecord | None) -> bool:
+    """Whether both are the same person: one who left and came back has a record of its own each time."""
+    return other is not None and agent.agent_id == other.agent_id
+
+
+def _is_backup(agent: AgentRecord, call: CallRecord) -> bool:
+    return any(_is(agent, backup) for backup in call.backups)
 
 
 def _hold_end(call: CallRecord) -> int | None:

@@ -6,7 +6,7 @@ all together once a queue has doubled. Every queue thus costs O(log n) an operat
 living entries by more than a constant, even where nobody ever reads it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import Generic, Protocol, TypeVar
 
@@ -63,6 +63,10 @@ class Queue(Generic[T]):
         for entry in passed_over:
             heappush(self._heap, entry)
         return found
+
+    def living(self) -> Iterator[T]:
+        """Every item that still stands here, in no order; one that was put here twice comes twice."""
+        return (entry[4] for entry in self._heap if entry[4].stamp == entry[3])
 
     def __len__(self) -> int:
         """How many entries are kept, dead ones included: an upper bound."""

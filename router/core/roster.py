@@ -121,11 +121,35 @@ class Roster:
             skills=tuple(sorted(agent.skills.items())),
             languages=tuple(sorted(agent.languages)),
         )
+        return self._group_of_key(key)
+
+    def _group_of_key(self, key: GroupKey) -> Group:
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = Group(key, team)
-            self._groups_by_team.setdefault(agent.team_id, []).append(group)
+            group = self._groups[key] = Group(key, self.teams[key.team_id])
+            self._groups_by_team.setdefault(key.team_id, []).append(group)
         return group
+
+    def groups(self) -> list[Group]:
+        """The groups of this version of the organisation, those of agents who sit elsewhere too; sorted by key."""
+        return [self._groups[key] for key in sorted(self._groups)]
+
+    def group_again(self, key: GroupKey, *, by_occupancy: bool) -> Group:
+        """The group of a snapshot, made where the organisation alone does not make it."""
+        group = self._group_of_key(key)
+        if by_occupancy:
+            group.idle_by_occupancy = Queue()
+        return group
+
+    def plan_of_the_past(self, record: PortfolioRecord, asked: Requirement) -> Plan:
+        """A plan to explain a past call by. Nothing is routed by it, so it leaves no trace here."""
+        portfolio = record.portfolio
+        requirement = merge_needs(portfolio, asked)
+        routes = self.organisation.routes.get(portfolio.portfolio_id)
+        if routes is None:
+            return Plan(portfolio.portfolio_id, requirement, (), Strategy.LONGEST_IDLE, is_lost=True)
+        strategy = self.teams[record.owner_team_id].team.strategy
+        return make_plan(portfolio, requirement, routes, self._groups_by_team, strategy)
 
     def _order_by_occupancy(self, group: Group, now_ms: int) -> None:
         if group.idle_by_occupancy is not None:
@@ -195,6 +219,22 @@ class Roster:
         counts[status] += 1
         agent.group.staffed += _is_staffed(status) - _is_staffed(before)
         agent.history.append((now_ms, status, reason))
+
+    def rest_again(self, agent: AgentRecord) -> None:
+        """Stand an idle agent of a snapshot in the queues of its group, with the occupancy that it came with."""
+        self._last_stamp = agent.stamp = self._last_stamp + 1
+        group = agent.group
+        group.idle.push(agent.idle_since_ms, 0, agent.agent_id, agent)
+        if group.idle_by_occupancy is not None:
+            group.idle_by_occupancy.push(agent.occupancy_ppm, agent.idle_since_ms, agent.agent_id, agent)
+
+    def count_again(self) -> None:
+        """Count anew who is in which status, in teams and groups, after records were filled from a snapshot."""
+        for team in self.teams.values():
+            team.agents = dict.fromkeys(AgentStatus, 0)
+        for agent in self.agents.values():
+            agent.team.agents[agent.status] += 1
+            agent.group.staffed += _is_staffed(agent.status)
 
     def rest(self, agent: AgentRecord, now_ms: int) -> None:
         """Stand an idle agent, for whom no call waits, in the queues of its group."""

@@ -120,15 +120,23 @@ class Ring(NamedTuple):
 class Plan:
     """Whom a kind of call reaches, nearest ring first."""
 
-    __slots__ = ("portfolio_id", "requirement", "ring_of", "rings", "strategy")
+    __slots__ = ("is_lost", "portfolio_id", "requirement", "ring_of", "rings", "strategy")
 
     def __init__(
-        self, portfolio_id: PortfolioId, requirement: Requirement, rings: tuple[Ring, ...], strategy: Strategy
+        self,
+        portfolio_id: PortfolioId,
+        requirement: Requirement,
+        rings: tuple[Ring, ...],
+        strategy: Strategy,
+        *,
+        is_lost: bool = False,
     ) -> None:
         self.portfolio_id = portfolio_id
         self.requirement = requirement
         self.rings = rings
         self.strategy = strategy
+        self.is_lost = is_lost
+        """Whom it reached is not known any more: its portfolio left the organisation, and the router was restarted."""
         self.ring_of: dict[Group, tuple[int, Member]] = {
             member.group: (index, member) for index, ring in enumerate(rings) for member in ring.members
         }
@@ -323,7 +331,7 @@ class AgentRecord:
         self.misses = 0
         """In a row."""
         self.call: CallRecord | None = None
-        """The call offered to the agent or at the agent; in wrap-up the one that was."""
+        """The call offered to the agent or at the agent."""
         self.personal: Queue[CallRecord] | None = None
         """Waiting calls of clients whose owner or backup this is, as in `Group.waiting`."""
         self.held: dict[CallId, CallRecord] = {}

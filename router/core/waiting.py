@@ -39,12 +39,12 @@ class WaitingRoom:
         call.placed_ms = now_ms
         insort(call.portfolio.waiting, (call.rank_ms, call.call_id))
         if call.owner is not None:
-            self._stand_with(call, call.owner, now_ms)
+            self._stand_with_if_open(call, call.owner, now_ms)
             if hold_until_ms is not None:
                 call.owner.held[call.call_id] = call
         if hold_until_ms is None:
             for backup in call.backups:
-                self._stand_with(call, backup, now_ms)
+                self._stand_with_if_open(call, backup, now_ms)
             self.widen(call, now_ms)
         call.rule = self.why(call)
 
@@ -59,6 +59,18 @@ class WaitingRoom:
             call.held_until_ms = None
             if call.owner is not None:
                 call.owner.held.pop(call.call_id, None)
+
+    def enter_again(self, call: CallRecord) -> None:
+        """Let a call of a snapshot stand where it stood: its record says which rings it has reached."""
+        self._last_stamp = call.stamp = self._last_stamp + 1
+        self.count += 1
+        insort(call.portfolio.waiting, (call.rank_ms, call.call_id))
+        for ring in call.plan.rings[: call.rings_open]:
+            for group, _, _ in ring.members:
+                group.waiting.push(_class_of(call, group.team, None), call.rank_ms, call.call_id, call)
+        if call.held_until_ms is not None:
+            assert call.owner is not None, "a call is held for its owner"
+            call.owner.held[call.call_id] = call
 
     def widen(self, call: CallRecord, now_ms: int) -> None:
         """Put the call into the queues of the groups whose ring has opened since it was last looked at."""
@@ -124,11 +136,14 @@ class WaitingRoom:
                     change_ms = min(change_ms, call.arrived_ms + opens_ms)
         return change_ms
 
-    @staticmethod
-    def _stand_with(call: CallRecord, person: AgentRecord, now_ms: int) -> None:
+    def _stand_with_if_open(self, call: CallRecord, person: AgentRecord, now_ms: int) -> None:
         opens_ms = personal_opens_ms(call, person)
-        if opens_ms is None or opens_ms > now_ms - call.arrived_ms:
-            return
+        if opens_ms is not None and opens_ms <= now_ms - call.arrived_ms:
+            self.stand_with(call, person)
+
+    @staticmethod
+    def stand_with(call: CallRecord, person: AgentRecord) -> None:
+        """Put the call into the personal queue of its owner or backup."""
         if person.personal is None:
             person.personal = Queue()
         person.personal.push(_class_of(call, person.team, person), call.rank_ms, call.call_id, call)

@@ -45,7 +45,7 @@ def centre() -> OrganisationDescription:
 
 
 def a_day() -> str:
-    """A digest of all decisions of a day that follows from a few prime numbers, with its offers accepted or not."""
+    """A digest of all decisions and of two states of a day that follows from a few prime numbers; not every offer is taken."""
     engine = Engine(centre())
     digest = sha256()
     now_ms = 0
@@ -82,6 +82,8 @@ def a_day() -> str:
             )
         )
         decide(e.CallEnded(call_id=CallId(f"C{number - 60}")))
+        if number == 150:
+            digest.update(msgspec.msgpack.encode(engine.state_in_parts()[0]))
         if number % 29 == 0:
             decide(e.AgentNotReady(agent_id=AgentId(f"A{number % 40}")))
             decide(e.AgentReady(agent_id=AgentId(f"A{(number + 20) % 40}")))
@@ -98,6 +100,8 @@ def a_day() -> str:
     for number in range(0, 400, 50):
         digest.update(msgspec.json.encode(engine.explain(CallId(f"C{number}"), now_ms=now_ms)))
     digest.update(msgspec.json.encode(engine.summary(now_ms=now_ms)))
+    state, past = engine.state_in_parts()
+    digest.update(msgspec.msgpack.encode((state, *past)))
     return digest.hexdigest()
 
 

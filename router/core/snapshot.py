@@ -1,0 +1,630 @@
+"""The engine's state as plain data: for snapshots, from which the same engine can be made again.
+
+What is here holds numbers, strings, tuples and frozen structs only, with ids where the engine has references, so that
+any msgspec encoder can write it down. Equal states give equal values: whatever has an order that decides something
+(live calls, agents, past calls) is in that order, everything else is sorted.
+
+The organisation is not part of it. Whoever keeps a state keeps the description beside it; only what an earlier version
+has left behind (an agent still at work, a seat still taken, a tally still counting) brings its own nouns along.
+
+What can be found again is left out, and `LEFT_OUT` says how. A new attribute of a record must be given a place in
+either; a test asks for it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+
+from msgspec import Struct
+
+from router.core.deadlines import DeadlineEntry, Deadlines, Due
+from router.core.decisions import Rule
+from router.core.errors import StateError
+from router.core.handling import RecentMean
+from router.core.model import (
+    Agent,
+    AgentId,
+    AgentStatus,
+    CallId,
+    CallStatus,
+    Client,
+    ClientId,
+    Limits,
+    OfferId,
+    Outcome,
+    Portfolio,
+    PortfolioId,
+    Site,
+    SiteId,
+    SupplierId,
+    Team,
+    TeamId,
+)
+from router.core.roster import Roster
+from router.core.state import (
+    AgentRecord,
+    Block,
+    CallRecord,
+    Group,
+    GroupKey,
+    Offer,
+    Plan,
+    PortfolioRecord,
+    Requirement,
+    SiteRecord,
+    Step,
+    TeamRecord,
+)
+from router.core.waiting import WaitingRoom
+
+__all__ = [
+    "LEFT_OUT", "AgentState", "CallState", "DeadlineState", "EngineState", "GroupState", "LeftAgent", "LeftTeam",
+    "MeanState", "OfferState", "PastCalls", "PortfolioState", "RosterState", "TeamState", "call_state",
+    "deadlines_state", "restore_calls", "restore_deadlines", "restore_past_calls", "restore_roster", "roster_state",
+]  # fmt: skip
+
+
+# --- The state -----------------------------------------------------------------------------------------------------
+
+
+class MeanState(Struct, frozen=True, array_like=True, gc=False):
+    """A `RecentMean`."""
+
+    count: int
+    mean_ms: int
+
+
+class OfferState(Struct, frozen=True, array_like=True, gc=False):
+    """An `Offer`, of the call that it stands with."""
+
+    offer_id: OfferId
+    agent_id: AgentId
+    offered_ms: int
+    expires_ms: int
+    rule: Rule
+    ring: int
+    path: tuple[str, ...]
+
+
+class CallState(Struct, frozen=True, array_like=True, gc=False):
+    """A call, live or past. Times are milliseconds since the epoch, here and below."""
+
+    call_id: CallId
+    client_id: ClientId | None
+    arrived_ms: int
+    head_start_ms: int
+    asked: Requirement
+    portfolio: PortfolioId
+    found_by: str
+    rank_ms: int
+    queued_ms: int
+    status: CallStatus
+    callback: bool
+    owner: AgentId | None
+    backups: tuple[AgentId, ...]
+    held_until_ms: int | None
+    rings_open: int
+    placed_ms: int
+    blocked: tuple[tuple[AgentId, Block], ...]
+    """By agent id."""
+    offer: OfferState | None
+    """The last one, over or not."""
+    rule: Rule | None
+    connected_ms: int | None
+    ended_ms: int | None
+    outcome: Outcome | None
+    steps: tuple[Step, ...]
+
+
+PastCalls = tuple[CallState, ...]
+"""Some calls that are over, in the order in which they ended."""
+
+
+class LeftTeam(Struct, frozen=True, array_like=True, gc=False):
+    """A team of an earlier version, of which somebody is still at work."""
+
+    team: Team
+    handling: MeanState
+
+
+class LeftAgent(Struct, frozen=True, array_like=True, gc=False):
+    """What the organisation no longer says of an agent who is still at work."""
+
+    agent: Agent
+    group: GroupKey
+    team: TeamId | int
+    """A number counts in `RosterState.left_teams`."""
+
+
+class AgentState(Struct, frozen=True, array_like=True, gc=False):
+    """An agent: one of the organisation, or one who has left it and is still at work."""
+
+    agent_id: AgentId
+    left: LeftAgent | None
+    group: int
+    """Counts in `RosterState.groups`; -1 for one who has left."""
+    status: AgentStatus
+    reason: str | None
+    next_reason: str | None
+    leaving: bool
+    site: SiteId | int | None
+    """Where the agent holds a seat. A number counts in `RosterState.left_sites`."""
+    seat: str | None
+    country: str | None
+    signed_in_ms: int
+    idle_since_ms: int
+    occupancy_ppm: int
+    busy_ms: int
+    busy_since_ms: int
+    misses: int
+    is_free: bool
+    """Stands in the queues of its group."""
+    personal: tuple[CallId, ...]
+    """Waiting calls in the agent's personal queue, sorted."""
+    handling: MeanState
+    deadline_ms: int
+    lease_until_ms: int
+    history: tuple[tuple[int, AgentStatus, str | None], ...]
+
+
+class GroupState(Struct, frozen=True, array_like=True, gc=False):
+    """A group, which may be there only because somebody once sat elsewhere."""
+
+    key: GroupKey
+    by_occupancy: bool
+    """Whether its idle agents are kept by occupancy too."""
+
+
+class TeamState(Struct, frozen=True, array_like=True, gc=False):
+    team_id: TeamId
+    handling: MeanState
+
+
+class PortfolioState(Struct, frozen=True, array_like=True, gc=False):
+    """The tallies of a portfolio, of whatever version."""
+
+    portfolio_id: PortfolioId
+    left: Portfolio | None
+    """What it was when the organisation still had it; None: it has it now."""
+    arrived: int
+    outcomes: tuple[tuple[Outcome, int], ...]
+
+
+class RosterState(Struct, frozen=True, array_like=True, gc=False):
+    """People and places. Agents in the roster's order, which is seen when the router resumes; the rest by id."""
+
+    portfolios: tuple[PortfolioState, ...]
+    teams: tuple[TeamState, ...]
+    left_teams: tuple[LeftTeam, ...]
+    left_sites: tuple[Site, ...]
+    groups: tuple[GroupState, ...]
+    agents: tuple[AgentState, ...]
+
+
+class DeadlineState(Struct, frozen=True, array_like=True, gc=False):
+    """A deadline that is not void."""
+
+    at_ms: int
+    sequence: int
+    due: Due
+    call_id: CallId | None
+    agent_id: AgentId | None
+
+
+class EngineState(Struct, frozen=True, array_like=True, gc=False):
+    """All of the engine that may still change; the past calls go beside it."""
+
+    now_ms: int
+    limits: Limits
+    offers_made: int
+    offers_by_end: tuple[tuple[Rule, int], ...]
+    roster: RosterState
+    calls: tuple[CallState, ...]
+    """Live ones, in the order of their arrival."""
+    deadlines: tuple[DeadlineState, ...]
+    """In the order in which they will be served."""
+    deadlines_set: int
+    """The sequence number of the last one; those set from now on go on from here."""
+
+
+LEFT_OUT: Mapping[str, Mapping[str, str]] = {
+    "CallRecord": {
+        "agent": "the agent of the last offer, always",
+        "client": "found by client_id, always; nobody asks for a past call's",
+        "decided_ms": "when the last offer was made, always",
+        "plan": "made again of portfolio and needs; every live call has the plan of the present version",
+        "stamp": "not 0 while waiting; its value is never compared between calls",
+        "timer": "in the deadlines",
+    },
+    "AgentRecord": {
+        "agent": "in the organisation, or with `left`",
+        "call": "the live call that is offered to the agent or is at the agent",
+        "held": "the waiting calls that are held for the agent; nobody looks at their order",
+        "lease_timer": "in the deadlines",
+        "removed": "whether there is a `left`",
+        "stamp": "as `is_free`; its value is never compared between agents",
+        "team": "in the organisation, or with `left`",
+        "timer": "in the deadlines",
+    },
+    "Group": {
+        "idle": "its agents who are free",
+        "idle_by_occupancy": "as `by_occupancy`; by what is kept with its agents who are free",
+        "levels": "in the key",
+        "staffed": "counted",
+        "team": "in the key",
+        "waiting": "the waiting calls that have reached it",
+    },
+    "TeamRecord": {"agents": "counted", "team": "in the organisation, or with `left_teams`"},
+    "SiteRecord": {
+        "seats": "where its agents sit",
+        "site": "in the organisation, or with `left_sites`",
+        "taken": "counted",
+    },
+    "PortfolioRecord": {
+        "owner_team_id": "its first team",
+        "portfolio": "in the organisation, or as `left`",
+        "waiting": "its waiting calls, sorted",
+    },
+    "Roster": {
+        "organisation": "kept by whoever keeps the state",
+        "sites": "in the organisation, or with `left_sites`",
+        "_groups_by_team": "the groups; plans sort them",
+        "_last_stamp": "only grows, so that stamps differ",
+        "_plans": "a cache",
+        "_plans_max": "in the limits; bounds the cache and decides nothing",
+    },
+    "WaitingRoom": {"count": "counted", "_last_stamp": "only grows, so that stamps differ"},
+    "Deadlines": {"_clean_at": "when void ones are next dropped"},
+    "Engine": {
+        "_handlers": "code",
+        "_organisation": "kept by whoever keeps the state",
+        "_out": "empty between events",
+        "_past": "goes beside the state, in parts",
+        "_released": "empty between events",
+        "_waiting": "the calls that wait, and how far",
+    },
+}
+"""Attributes that no state holds under their name, and how they come back."""
+
+
+# --- From the records ----------------------------------------------------------------------------------------------
+
+
+def call_state(call: CallRecord) -> CallState:
+    offer = call.offer
+    return CallState(
+        call.call_id,
+        call.client_id,
+        call.arrived_ms,
+        call.head_start_ms,
+        call.asked,
+        call.portfolio.portfolio.portfolio_id,
+        call.found_by,
+        call.rank_ms,
+        call.queued_ms,
+        call.status,
+        call.callback,
+        call.owner.agent_id if call.owner is not None else None,
+        tuple(backup.agent_id for backup in call.backups) if call.backups else (),
+        call.held_until_ms,
+        call.rings_open,
+        call.placed_ms,
+        tuple(sorted(call.blocked.items())) if call.blocked else (),
+        OfferState(offer[0], offer.agent.agent_id, *offer[3:]) if offer is not None else None,
+        call.rule,
+        call.connected_ms,
+        call.ended_ms,
+        call.outcome,
+        tuple(call.steps),
+    )
+
+
+def roster_state(roster: Roster) -> RosterState:
+    groups = roster.groups()
+    left = _Left(roster)
+    group_numbers = {group: number for number, group in enumerate(groups)}
+    agents = tuple(_agent_state(agent, left, group_numbers) for agent in roster.agents.values())
+    return RosterState(
+        portfolios=tuple(
+            PortfolioState(
+                portfolio_id,
+                None if portfolio_id in roster.organisation.portfolios else record.portfolio,
+                record.arrived,
+                tuple(record.outcomes.items()),
+            )
+            for portfolio_id, record in sorted(roster.portfolios.items())
+        ),
+        teams=tuple(
+            TeamState(team_id, _mean_state(record.handling)) for team_id, record in sorted(roster.teams.items())
+        ),
+        left_teams=tuple(LeftTeam(record.team, _mean_state(record.handling)) for record in left.teams),
+        left_sites=tuple(record.site for record in left.sites),
+        groups=tuple(GroupState(group.key, group.idle_by_occupancy is not None) for group in groups),
+        agents=agents,
+    )
+
+
+class _Left:
+    """Teams and sites of earlier versions that agents still hold on to, in the order in which they are met.
+
+    Two of them may have one id: what goes and comes back is new, and whoever sat there before still holds the old.
+    """
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self.teams: list[TeamRecord] = []
+        self.sites: list[SiteRecord] = []
+
+    def team(self, record: TeamRecord) -> TeamId | int:
+        team_id = record.team.team_id
+        if self._roster.teams.get(team_id) is record:
+            return team_id
+        if record not in self.teams:
+            self.teams.append(record)
+        return self.teams.index(record)
+
+    def site(self, record: SiteRecord) -> SiteId | int:
+        site_id = record.site.site_id
+        if self._roster.sites.get(site_id) is record:
+            return site_id
+        if record not in self.sites:
+            self.sites.append(record)
+        return self.sites.index(record)
+
+
+def _agent_state(agent: AgentRecord, left: _Left, group_numbers: Mapping[Group, int]) -> AgentState:
+    return AgentState(
+        agent_id=agent.agent_id,
+        left=LeftAgent(agent.agent, agent.group.key, left.team(agent.team)) if agent.removed else None,
+        group=-1 if agent.removed else group_numbers[agent.group],
+        status=agent.status,
+        reason=agent.reason,
+        next_reason=agent.next_reason,
+        leaving=agent.leaving,
+        site=left.site(agent.site) if agent.site is not None else None,
+        seat=agent.seat,
+        country=agent.country,
+        signed_in_ms=agent.signed_in_ms,
+        idle_since_ms=agent.idle_since_ms,
+        occupancy_ppm=agent.occupancy_ppm,
+        busy_ms=agent.busy_ms,
+        busy_since_ms=agent.busy_since_ms,
+        misses=agent.misses,
+        is_free=agent.is_free,
+        personal=_personal(agent),
+        handling=_mean_state(agent.handling),
+        deadline_ms=agent.deadline_ms,
+        lease_until_ms=agent.lease_until_ms,
+        history=tuple(agent.history),
+    )
+
+
+def _personal(agent: AgentRecord) -> tuple[CallId, ...]:
+    if agent.personal is None:
+        return ()
+    # An owner who is a backup too stands there twice, which changes nothing.
+    return tuple(sorted({call.call_id for call in agent.personal.living()}))
+
+
+def _mean_state(mean: RecentMean) -> MeanState:
+    return MeanState(mean.count, mean.mean_ms)
+
+
+def deadlines_state(deadlines: Deadlines) -> tuple[DeadlineState, ...]:
+    return tuple(map(_deadline_state, deadlines.living()))
+
+
+def _deadline_state(entry: DeadlineEntry) -> DeadlineState:
+    at_ms, sequence, due, subject = entry
+    if isinstance(subject, CallRecord):
+        return DeadlineState(at_ms, sequence, due, subject.call_id, None)
+    if isinstance(subject, AgentRecord):
+        return DeadlineState(at_ms, sequence, due, None, subject.agent_id)
+    call, agent_id = subject
+    return DeadlineState(at_ms, sequence, due, call.call_id, agent_id)
+
+
+# --- And back ------------------------------------------------------------------------------------------------------
+
+
+class _People:
+    """Records by agent id; somebody who has left for good gets one of their own, which is good for the name alone."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._agents = roster.agents
+        self._gone: dict[AgentId, AgentRecord] = {}
+        nowhere = Team(team_id=TeamId(""), site_id=SiteId(""), supplier_id=SupplierId(""))
+        self._team = TeamRecord(nowhere)
+        key = GroupKey(nowhere.team_id, nowhere.site_id, nowhere.supplier_id, "", 0, (), ())
+        self._group = Group(key, self._team)
+
+    def find(self, agent_id: AgentId) -> AgentRecord:
+        agent = self._agents.get(agent_id) or self._gone.get(agent_id)
+        if agent is None:
+            noun = Agent(agent_id=agent_id, team_id=self._team.team.team_id)
+            agent = self._gone[agent_id] = AgentRecord(noun, self._team, self._group)
+            agent.removed = True
+        return agent
+
+
+def restore_roster(roster: Roster, state: RosterState) -> None:
+    """Fill a new roster. Who is at which call, and which calls wait for whom, comes with the calls.
+
+    Raises:
+        StateError: The state is not of this organisation.
+    """
+    _check(roster, state)
+    for told in state.portfolios:
+        if told.left is not None:
+            roster.portfolios[told.portfolio_id] = PortfolioRecord(told.left)
+        portfolio = roster.portfolios[told.portfolio_id]
+        portfolio.arrived = told.arrived
+        portfolio.outcomes.update(told.outcomes)
+    for team in state.teams:
+        _restore_mean(roster.teams[team.team_id].handling, team.handling)
+    left_teams = [TeamRecord(left.team) for left in state.left_teams]
+    for record, left_team in zip(left_teams, state.left_teams, strict=True):
+        _restore_mean(record.handling, left_team.handling)
+    left_sites = [SiteRecord(site) for site in state.left_sites]
+    groups = [roster.group_again(group.key, by_occupancy=group.by_occupancy) for group in state.groups]
+    agents = dict(roster.agents)
+    roster.agents.clear()
+    for person in state.agents:
+        if person.left is None:
+            agent = agents[person.agent_id]
+            agent.group = groups[person.group]
+        else:
+            where = person.left.team
+            home = left_teams[where] if isinstance(where, int) else roster.teams[where]
+            agent = AgentRecord(person.left.agent, home, Group(person.left.group, home))
+            agent.removed = True
+        _restore_agent(agent, person)
+        if person.site is not None:
+            site = left_sites[person.site] if isinstance(person.site, int) else roster.sites[person.site]
+            _sit_again(agent, site)
+        roster.agents[agent.agent_id] = agent
+        if person.is_free:
+            roster.rest_again(agent)
+    roster.count_again()
+
+
+def _check(roster: Roster, state: RosterState) -> None:
+    """Ids that do not fit show a state that was kept with another description."""
+    groups_told = {group.key for group in state.groups}
+    differences: Mapping[str, AbstractSet[str]] = {
+        "agent": set(roster.agents) ^ {person.agent_id for person in state.agents if person.left is None},
+        "team": set(roster.teams) ^ {team.team_id for team in state.teams},
+        "portfolio": set(roster.portfolios) ^ {known.portfolio_id for known in state.portfolios if known.left is None},
+        "site": {person.site for person in state.agents if isinstance(person.site, str)} - set(roster.sites),
+        # Skills, languages and sites make groups; a state has all groups that its organisation makes.
+        "the agents of team": {group.key.team_id for group in roster.groups() if group.key not in groups_told},
+    }
+    for what, strangers in differences.items():
+        if strangers:
+            raise StateError(
+                f"the state was taken under another organisation: state and description differ in {what} "
+                f"{min(strangers)!r}; restore it with the description that was in force when it was taken"
+            )
+
+
+def _restore_agent(agent: AgentRecord, state: AgentState) -> None:
+    agent.status = state.status
+    agent.reason = state.reason
+    agent.next_reason = state.next_reason
+    agent.leaving = state.leaving
+    agent.country = state.country
+    agent.signed_in_ms = state.signed_in_ms
+    agent.idle_since_ms = state.idle_since_ms
+    agent.occupancy_ppm = state.occupancy_ppm
+    agent.busy_ms = state.busy_ms
+    agent.busy_since_ms = state.busy_since_ms
+    agent.misses = state.misses
+    _restore_mean(agent.handling, state.handling)
+    agent.deadline_ms = state.deadline_ms
+    agent.lease_until_ms = state.lease_until_ms
+    agent.history.extend(state.history)
+    agent.seat = state.seat
+
+
+def _sit_again(agent: AgentRecord, site: SiteRecord) -> None:
+    agent.site = site
+    site.taken += 1
+    if agent.seat is not None:
+        site.seats[agent.seat] = agent.agent_id
+
+
+def _restore_mean(mean: RecentMean, state: MeanState) -> None:
+    mean.count, mean.mean_ms = state.count, state.mean_ms
+
+
+def restore_calls(
+    states: Iterable[CallState],
+    roster: Roster,
+    people: Iterable[AgentState],
+    find_client: Callable[[ClientId | None, None], Client | None],
+    now_ms: int,
+) -> tuple[dict[CallId, CallRecord], WaitingRoom]:
+    """The live calls, each with its agent or at its places in the queues; *people* say whose personal queues."""
+    calls: dict[CallId, CallRecord] = {}
+    waiting = WaitingRoom()
+    persons = _People(roster)
+    for state in states:
+        call = calls[state.call_id] = _restore_call(state, roster, persons)
+        call.client = find_client(call.client_id, None)
+        call.plan = roster.plan_for(call.portfolio, call.asked, now_ms)
+        if call.status is CallStatus.WAITING:
+            waiting.enter_again(call)
+        else:
+            assert call.agent is not None, f"a call that is {call.status} has an agent"
+            call.agent.call = call
+    for person in people:
+        for call_id in person.personal:
+            waiting.stand_with(calls[call_id], roster.agents[person.agent_id])
+    return calls, waiting
+
+
+def restore_past_calls(parts: Iterable[PastCalls], roster: Roster) -> Iterable[CallRecord]:
+    """Calls that are over, to be explained by the present organisation where their portfolio is still there."""
+    plans: dict[tuple[PortfolioId, Requirement], Plan] = {}
+    persons = _People(roster)
+    for state in (state for part in parts for state in part):
+        call = _restore_call(state, roster, persons)
+        kind = (state.portfolio, state.asked)
+        if kind not in plans:
+            plans[kind] = roster.plan_of_the_past(call.portfolio, call.asked)
+        call.plan = plans[kind]
+        yield call
+
+
+def _restore_call(state: CallState, roster: Roster, persons: _People) -> CallRecord:
+    call = CallRecord(
+        state.call_id,
+        client_id=state.client_id,
+        arrived_ms=state.arrived_ms,
+        head_start_ms=state.head_start_ms,
+        asked=state.asked,
+    )
+    call.portfolio = roster.portfolios[state.portfolio]
+    call.found_by = state.found_by
+    call.rank_ms = state.rank_ms
+    call.queued_ms = state.queued_ms
+    call.status = state.status
+    call.callback = state.callback
+    call.owner = persons.find(state.owner) if state.owner is not None else None
+    call.backups = tuple(map(persons.find, state.backups))
+    call.held_until_ms = state.held_until_ms
+    call.rings_open = state.rings_open
+    call.placed_ms = state.placed_ms
+    call.blocked = dict(state.blocked) or None
+    if state.offer is not None:
+        offer = state.offer
+        call.agent = agent = persons.find(offer.agent_id)
+        call.decided_ms = offer.offered_ms
+        call.offer = Offer(
+            offer.offer_id, agent, call, offer.offered_ms, offer.expires_ms, offer.rule, offer.ring, offer.path
+        )
+    call.rule = state.rule
+    call.connected_ms = state.connected_ms
+    call.ended_ms = state.ended_ms
+    call.outcome = state.outcome
+    call.steps.extend(state.steps)
+    return call
+
+
+def restore_deadlines(
+    states: Iterable[DeadlineState], sequence: int, calls: Mapping[CallId, CallRecord], roster: Roster
+) -> Deadlines:
+    entries: list[DeadlineEntry] = []
+    for state in states:
+        call_id, agent_id = state.call_id, state.agent_id
+        subject: CallRecord | AgentRecord | tuple[CallRecord, AgentId]
+        if call_id is None:
+            assert agent_id is not None, "a deadline is about a call or an agent"
+            subject = roster.agents[agent_id]
+        elif agent_id is None:
+            subject = calls[call_id]
+        else:
+            subject = (calls[call_id], agent_id)
+        entries.append((state.at_ms, state.sequence, state.due, subject))
+    deadlines = Deadlines()
+    deadlines.set_again(entries, sequence=sequence)
+    return deadlines
