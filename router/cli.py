@@ -36,8 +36,9 @@ from router.journal import SqliteJournal
 from router.play import Platform
 from router.reports.graph import GraphSummary, as_text, find_portfolio, summarise_graph
 from router.service.app import Addresses, checked_organisation, limits_of, pseudonymiser_of, serve
-from router.service.decider import Decided, recover
+from router.service.decider import Decided
 from router.service.mqtt import BrokerError
+from router.service.recovery import recover
 from router.settings import Settings, SettingsError, load_settings
 from router.simulation.callers import Caller
 from router.simulation.calllog import LogMapping, read_calls
@@ -183,6 +184,9 @@ def run(
     always_open: Annotated[
         bool, typer.Option("--always-open", help="Take no notice of opening hours: for trying things.")
     ] = False,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="Wait until the router at work on this journal falls silent; take over.")
+    ] = False,
 ) -> None:
     """Route calls until stopped.
 
@@ -215,6 +219,10 @@ def run(
             lines.append(f"  play       generated callers and agents, {play_speed:g} times as fast as life")
         console.print("\n".join(lines), markup=False, soft_wrap=True)
 
+    def on_standby() -> None:
+        progress.stop()
+        console.print(f"standing by for the router at work on {settings.journal.file}", markup=False, soft_wrap=True)
+
     async def on_stopping() -> None:
         errors.print("stopping; once more stops at once")
         if player is not None:
@@ -237,6 +245,7 @@ def run(
                     on_stopping=on_stopping,
                     on_record=on_record,
                     watch=watch,
+                    on_standby=on_standby if standby else None,
                     change=_without_hours if always_open else _as_it_is,
                 )
             )
@@ -521,7 +530,7 @@ def _explained_from_journal(settings: Settings, call_id: CallId) -> Explanation:
     journal = SqliteJournal(file, read_only=True)
     try:
         with _working("reading the journal", quiet=False):
-            decider = recover(journal.read(settings.mqtt.shard), limits=limits_of(settings))
+            decider = recover(journal, settings.mqtt.shard, limits=limits_of(settings))
     finally:
         journal.close()
     found = decider.engine.explain(call_id, now_ms=decider.now_ms) if decider is not None else None

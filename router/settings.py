@@ -70,6 +70,13 @@ class JournalSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Where inputs are made durable before the engine sees them."""
 
     file: Path = Path("var/journal.db")
+    snapshot_every: Annotated[int, Meta(ge=1_000, le=10_000_000)] = 50_000
+    """Records between two snapshots, the most that a start has to read."""
+    retention_days: Annotated[int, Meta(ge=0, le=36_500)] = 183
+    """Call detail older than this (six months) is purged, monthly counts and digests stay; 0: nothing is purged."""
+    # The router renews its claim every second, and a commit on a bad disk can take some.
+    takeover_after_s: Annotated[float, Meta(ge=2, le=60)] = 5.0
+    """A standby takes over from a router that has been silent for so long."""
 
 
 class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

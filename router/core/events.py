@@ -168,3 +168,6 @@ class RouterResumed(Event, frozen=True, kw_only=True):
 
 class TimePassed(Event, frozen=True, kw_only=True):
     """Deadlines have been served up to now. Only the journal has it: what was published must happen in a replay."""
+
+    digest: bytes | None = None
+    """Over all that had been decided before; None: written before there were digests."""

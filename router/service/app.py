@@ -4,20 +4,20 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import NamedTuple
 
-from router.core import Limits, OrganisationError
+from router.core import Limits, OrganisationError, RouterError
 from router.core.model import OrganisationDescription
 from router.core.organisation import Organisation
-from router.journal import SqliteJournal
+from router.journal import JournalFenced, SqliteJournal
 from router.organisation_files import read_organisation
 from router.pseudonym import KEY_BYTES, Pseudonymiser, load_or_create_key
 from router.service.broker import EmbeddedBroker
 from router.service.http import create_app
 from router.service.http import serve as serve_http
 from router.service.mqtt import BrokerUrl
-from router.service.service import Service, Watch
+from router.service.service import Keeping, Service, Watch
 from router.settings import Settings
 
 __all__ = ["Addresses", "checked_organisation", "limits_of", "pseudonymiser_of", "serve"]
@@ -52,6 +52,20 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(waiting_calls_max=settings.limits.waiting_calls_max, past_calls_max=settings.limits.past_calls_max)
 
 
+def keeping_of(settings: Settings) -> Keeping:
+    days = settings.journal.retention_days
+    return Keeping(snapshot_every=settings.journal.snapshot_every, retention_days=days or None)
+
+
+async def _take_over(service: Service, silence_s: float, on_record: Callable[[int], None]) -> None:
+    while True:
+        epoch = await service.stand_by(silence_s)
+        # Another standby may have been faster; then this one waits for that.
+        with suppress(JournalFenced):
+            service.start(if_epoch=epoch, on_record=on_record)
+            return
+
+
 def checked_organisation(settings: Settings, pseudonym: Callable[[str], str]) -> OrganisationDescription:
     """Read the organisation and check it.
 
@@ -77,6 +91,7 @@ async def serve(
     on_stopping: Callable[[], Awaitable[None]],
     on_record: Callable[[int], None] = lambda _: None,
     watch: Watch = lambda _at_ms, _decided: None,
+    on_standby: Callable[[], None] | None = None,
     change: Callable[[OrganisationDescription], OrganisationDescription] = lambda description: description,
 ) -> None:
     """Run a router until SIGTERM or SIGINT, the second of which ends the process; SIGHUP reads the organisation again.
@@ -88,6 +103,7 @@ async def serve(
         on_stopping: Awaited after the signal to stop, while calls are still routed.
         on_record: Told of the offset of each record that is recovered.
         watch: Told of each decision and its time.
+        on_standby: Told, if given, that this router now waits until the one at work has fallen silent, to take over.
         change: Applied to the organisation after each reading.
 
     Raises:
@@ -98,6 +114,8 @@ async def serve(
         journal = SqliteJournal(settings.journal.file)
         stack.callback(journal.close)
         broker_url = settings.mqtt.url
+        if broker_url is None and on_standby is not None:
+            raise RouterError("a standby meets its platforms at a broker that outlives a router: set mqtt.url")
         if broker_url is None:
             broker = EmbeddedBroker(settings.mqtt.embedded_host, settings.mqtt.embedded_port)
             broker_url = (await stack.enter_async_context(broker)).url
@@ -110,6 +128,7 @@ async def serve(
             limits=limits_of(settings),
             version=version,
             watch=watch,
+            keeping=keeping_of(settings),
         )
         # Before the journal is claimed: a router that is started twice by mistake must find the port taken rather than
         # fence the one that runs. Nothing is served before `start` is through, for it does not let go of the loop.
@@ -118,7 +137,11 @@ async def serve(
         )
         # The loop would see Ctrl-C only when all is read.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        service.start(on_record=on_record)
+        if on_standby is None:
+            service.start(on_record=on_record)
+        else:
+            on_standby()
+            await _take_over(service, settings.journal.takeover_after_s, on_record)
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         stopping: list[asyncio.Task[None]] = []
 

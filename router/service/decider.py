@@ -5,25 +5,28 @@ handled last, and a count since then. Live service and recovery go through the s
 names agree.
 
 Deadlines are served at a journalled time only: that of an event, or of a `TimePassed` that is written when something is
-due and nothing arrives. So nothing is published that a replay would not decide again.
+due and nothing arrives. So nothing is published that a replay would not decide again; and should it, the digest that
+each `TimePassed` carries shows from where on.
 """
 
+import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, Self
 
-from router.core import Engine, EventRejected, Limits
+from msgspec import Struct
+
+from router.core import Engine, EventRejected
 from router.core.decisions import Decision
 from router.core.events import Event, OrganisationChanged, RouterResumed, TimePassed
 from router.core.model import OrganisationDescription
-from router.journal import JournalError, Record
-from router.wire import DecisionId, decode_record
+from router.wire import DecisionId
 
-__all__ = ["Decided", "Decider", "recover"]
+__all__ = ["Decided", "Decider", "Outcome", "Position"]
 
 # What a broker or a platform may have missed when either side stopped: some seconds of a busy router.
 _RECORDS_REMEMBERED: Final = 1_000
+_DIGEST_BYTES: Final = 16
 
 
 class Decided(NamedTuple):
@@ -31,29 +34,64 @@ class Decided(NamedTuple):
     decision: Decision
 
 
-class _Outcome:
+class Outcome:
     """What one record led to, deadlines served after it included."""
 
     __slots__ = ("decided", "rejected")
 
-    def __init__(self) -> None:
-        self.decided: list[Decided] = []
-        self.rejected: EventRejected | None = None
+    def __init__(self, decided: Iterable[Decided] = (), rejected: EventRejected | None = None) -> None:
+        self.decided = list(decided)
+        self.rejected = rejected
+
+
+class Position(Struct, frozen=True, array_like=True):
+    """How far a decider has come."""
+
+    now_ms: int
+    """The latest moment that the engine has heard of."""
+    epoch: int
+    offset: int
+    index: int
+    organisation_offset: int
+    """The record of the organisation that is in force."""
+    digest: bytes
+    """Over all decisions so far: equal digests, equal decisions."""
 
 
 class Decider:
     """Applies journal records, and deadlines between them, to an engine."""
 
-    def __init__(self, engine: Engine, description: OrganisationDescription, offset: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        description: OrganisationDescription,
+        position: Position,
+        outcomes: Iterable[tuple[int, Outcome]] = (),
+    ) -> None:
+        """Go on from *position*, at which *outcomes* by offset are remembered, oldest first."""
         self.engine = engine
         self.description = description
         """The version of the organisation that is in force."""
-        self.now_ms = 0
+        self.diverged_at: int | None = None
+        """The first offset at which a replay was seen to decide otherwise than the router that wrote the journal."""
+        self.now_ms = position.now_ms
         """The latest moment that the engine has heard of."""
-        self._epoch = 0
-        self._offset = offset
-        self._index = 0
-        self._recent: OrderedDict[int, _Outcome] = OrderedDict({offset: _Outcome()})
+        self._epoch = position.epoch
+        self._offset = position.offset
+        self._index = position.index
+        self._organisation_offset = position.organisation_offset
+        self._digest = position.digest
+        self._recent: OrderedDict[int, Outcome] = OrderedDict(outcomes)
+        self._recent.setdefault(self._offset, Outcome())
+
+    @classmethod
+    def of_first_record(cls, engine: Engine, description: OrganisationDescription, offset: int, at_ms: int) -> Self:
+        """A decider that has seen nothing but its organisation, in the record at *offset*."""
+        return cls(engine, description, Position(at_ms, 0, offset, 0, offset, b""))
+
+    @property
+    def position(self) -> Position:
+        return Position(self.now_ms, self._epoch, self._offset, self._index, self._organisation_offset, self._digest)
 
     def apply(self, offset: int, at_ms: int, event: Event) -> list[Decided]:
         """Handle the record at *offset*, received at *at_ms*.
@@ -69,11 +107,13 @@ class Decider:
         elif not isinstance(event, TimePassed):
             self.serve_deadlines(at_ms)
         self._offset, self._index = offset, 0
-        self._recent[offset] = outcome = _Outcome()
+        self._recent[offset] = outcome = Outcome()
         if len(self._recent) > _RECORDS_REMEMBERED:
             self._recent.popitem(last=False)
         self.now_ms = max(self.now_ms, at_ms)
         if isinstance(event, TimePassed):
+            if event.digest is not None and event.digest != self._digest and self.diverged_at is None:
+                self.diverged_at = offset
             return self.serve_deadlines(at_ms)
         try:
             decisions = self.engine.handle(event, now_ms=self.now_ms)
@@ -81,7 +121,7 @@ class Decider:
             outcome.rejected = rejected
             raise
         if isinstance(event, OrganisationChanged):
-            self.description = event.description
+            self.description, self._organisation_offset = event.description, offset
         return self._name(decisions)
 
     def serve_deadlines(self, now_ms: int) -> list[Decided]:
@@ -93,6 +133,10 @@ class Decider:
         """What the record at *offset* led to, as far as it is remembered."""
         outcome = self._recent.get(offset)
         return ([], None) if outcome is None else (list(outcome.decided), outcome.rejected)
+
+    def outcomes(self) -> list[tuple[int, Outcome]]:
+        """What the last records led to, by offset, oldest first; copies."""
+        return [(offset, Outcome(each.decided, each.rejected)) for offset, each in self._recent.items()]
 
     def recent(self) -> Iterator[Decided]:
         """All decisions that are remembered, in order."""
@@ -106,37 +150,14 @@ class Decider:
             self._index += 1
         if decided:
             self._recent[self._offset].decided.extend(decided)
+            self._digest = hashlib.blake2b(_words(decided), digest_size=_DIGEST_BYTES, key=self._digest).digest()
         return decided
 
 
-def recover(
-    records: Iterable[Record],
-    *,
-    limits: Limits,
-    on_record: Callable[[int], None] = lambda _: None,
-) -> Decider | None:
-    """Become again what the journal says the router was; None: the journal is empty.
-
-    Args:
-        records: The shard's records from the first.
-        limits: For the engine.
-        on_record: Told of each record's offset, for showing progress.
-
-    Raises:
-        JournalError: The journal does not begin with an organisation.
-        WireError: A record cannot be read.
-    """
-    decider: Decider | None = None
-    for record in records:
-        at_ms, event = decode_record(record.body)
-        if decider is None:
-            if not isinstance(event, OrganisationChanged):
-                raise JournalError("the journal does not begin with an organisation; it was not written by a router")
-            decider = Decider(Engine(event.description, limits=limits), event.description, record.offset)
-            decider.now_ms = at_ms
-        else:
-            # What was refused then is refused again.
-            with suppress(EventRejected):
-                decider.apply(record.offset, at_ms, event)
-        on_record(record.offset)
-    return decider
+def _words(decided: list[Decided]) -> bytes:
+    """All that tells one run's decisions from another's."""
+    words = []
+    for name, decision in decided:
+        call_id, agent_id = getattr(decision, "call_id", ""), getattr(decision, "agent_id", "")
+        words.append(f"{name.offset}.{name.index} {type(decision).__name__} {call_id} {agent_id} {decision.rule}")
+    return "\n".join(words).encode()

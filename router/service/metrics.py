@@ -114,6 +114,25 @@ class Metrics:
             "Messages received again that the journal had already; they changed nothing.",
             registry=registry,
         )
+        self._snapshots = Histogram(
+            "router_journal_snapshot_seconds",
+            "Time for which routing stood still to store a snapshot.",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self._snapshot_bytes = Gauge(
+            "router_journal_snapshot_bytes", "Size of the newest snapshot that this router wrote.", registry=registry
+        )
+        self._absences = Counter(
+            "router_absences_total",
+            "Times that the router could not act for seconds, or that its clock was set forward.",
+            registry=registry,
+        )
+        self._diverged = Gauge(
+            "router_replay_diverged",
+            "1 when this router decided otherwise, on its start, than the one that wrote the journal, else 0.",
+            registry=registry,
+        )
         self._broker = Gauge(
             "router_broker_connected", "1 while connected to the MQTT broker, else 0.", registry=registry
         )
@@ -149,6 +168,19 @@ class Metrics:
         """The journal made a batch of *records* durable within *seconds*."""
         self._commits.observe(seconds)
         self._records.inc(records)
+
+    def snapshot(self, seconds: float, size: int) -> None:
+        """A snapshot of *size* bytes was stored within *seconds*."""
+        self._snapshots.observe(seconds)
+        self._snapshot_bytes.set(size)
+
+    def absent(self) -> None:
+        """The router could not act for a while."""
+        self._absences.inc()
+
+    def diverged(self) -> None:
+        """A replay did not decide as the router that wrote the journal."""
+        self._diverged.set(1)
 
     def decision_latency(self, seconds: float) -> None:
         """A message's decisions went to the broker *seconds* after its receipt."""

@@ -141,11 +141,15 @@ class Will(NamedTuple):
 class Message:
     """A message from the broker. It comes again, on a later connection, until it is acknowledged."""
 
-    __slots__ = ("_acknowledge", "payload", "topic")
+    __slots__ = ("_acknowledge", "payload", "retained", "topic")
 
-    def __init__(self, topic: str, payload: bytes, acknowledge: Callable[[], object]) -> None:
+    def __init__(
+        self, topic: str, payload: bytes, acknowledge: Callable[[], object], *, retained: bool = False
+    ) -> None:
         self.topic = topic
         self.payload = payload
+        self.retained = retained
+        """It was kept by the broker, and published before we subscribed: it may be old."""
         self._acknowledge: Callable[[], object] | None = acknowledge
 
     def acknowledge(self) -> None:
@@ -352,7 +356,7 @@ class Connection:
             acknowledge()  # No topic of ours, and the broker ought to have refused it.
             return
         try:
-            self._deliver(Message(topic, bytes(message.payload), acknowledge))
+            self._deliver(Message(topic, bytes(message.payload), acknowledge, retained=message.retain))
         except Exception as error:
             # Raised through paho it would leave the packet half read, and be raised again without end.
             self._failure = error

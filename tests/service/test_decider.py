@@ -1,10 +1,6 @@
-"""Recovery: the journal leads to the same state, and to the same decisions under the same names."""
+"""Decisions are named alike however often the clock is looked at, and remembered."""
 
-from pathlib import Path
-
-import pytest
-
-from router.core import Engine, EventRejected, Limits
+from router.core import Engine, EventRejected
 from router.core.events import (
     AgentReady,
     AgentSignedIn,
@@ -13,13 +9,12 @@ from router.core.events import (
     CallConnected,
     Event,
     OfferAccepted,
-    OrganisationChanged,
     RouterResumed,
+    TimePassed,
 )
 from router.core.model import AgentId, CallId, OfferId
-from router.journal import Entry, JournalError, Record, SqliteJournal
-from router.service.decider import Decided, Decider, recover
-from router.wire import DecisionId, encode_record
+from router.service.decider import Decided, Decider
+from router.wire import DecisionId
 from tests.service.running import small
 
 SCRIPT: list[tuple[int, Event]] = [
@@ -41,7 +36,7 @@ SCRIPT: list[tuple[int, Event]] = [
 def live(*, ticks_ms: int | None) -> tuple[Decider, list[Decided]]:
     """The script as the service plays it, looking at the clock every *ticks_ms* or only when something arrives."""
     description = small()
-    decider = Decider(Engine(description), description, 1)
+    decider = Decider.of_first_record(Engine(description), description, 1, 500)
     decided = []
     for offset, (at_ms, event) in enumerate(SCRIPT, start=2):
         if not isinstance(event, RouterResumed):
@@ -53,31 +48,6 @@ def live(*, ticks_ms: int | None) -> tuple[Decider, list[Decided]]:
         except EventRejected:
             assert (offset, type(event)) == (8, CallConnected)
     return decider, decided
-
-
-def journal(path: Path) -> SqliteJournal:
-    written = SqliteJournal(path)
-    written.claim("main")
-    records = [(500, OrganisationChanged(description=small())), *SCRIPT]
-    written.append("main", [Entry(f"e{number}", encode_record(*record)) for number, record in enumerate(records)])
-    return written
-
-
-@pytest.mark.parametrize("ticks_ms", [None, 1_000, 333])
-def test_recovery_names_every_decision_as_the_live_router_did(tmp_path: Path, ticks_ms: int | None) -> None:
-    was, decided = live(ticks_ms=ticks_ms)
-    written = journal(tmp_path / "j.db")
-
-    recovered = recover(written.read("main"), limits=Limits())
-    written.close()
-
-    assert recovered is not None
-    assert list(recovered.recent()) == decided
-    assert len({each.decision_id for each in decided}) == len(decided)
-    for call_id in ("c1", "c2", "c3"):
-        assert recovered.engine.explain(CallId(call_id), now_ms=900_200) == was.engine.explain(
-            CallId(call_id), now_ms=900_200
-        )
 
 
 def test_a_deadline_is_named_after_the_record_before_it() -> None:
@@ -101,12 +71,21 @@ def test_what_a_record_led_to_is_remembered_refusals_included() -> None:
     assert decider.outcome_of(10_000) == ([], None)
 
 
-def test_an_empty_journal_is_no_router_yet() -> None:
-    assert recover([], limits=Limits()) is None
+def test_equal_digests_tell_equal_decisions() -> None:
+    one, _ = live(ticks_ms=None)
+    same, _ = live(ticks_ms=333)
+    other, _ = live(ticks_ms=None)
+    other.apply(13, 900_300, CallArrived(call_id=CallId("c4")))
+
+    assert one.position.digest == same.position.digest != other.position.digest
 
 
-def test_a_journal_of_something_else_is_refused() -> None:
-    record = Record(1, "e", encode_record(0, AgentReady(agent_id=AgentId("ana"))))
+def test_a_replay_that_decides_otherwise_is_noticed_where_it_does() -> None:
+    decider, _ = live(ticks_ms=None)
+    decider.apply(13, 900_300, TimePassed(digest=decider.position.digest))
+    assert decider.diverged_at is None
 
-    with pytest.raises(JournalError, match="does not begin with an organisation"):
-        recover([record], limits=Limits())
+    decider.apply(14, 900_400, TimePassed(digest=b"what another version decided"))
+    decider.apply(15, 900_500, TimePassed(digest=b"and again"))
+
+    assert decider.diverged_at == 14
