@@ -20,6 +20,9 @@ class Process:
         self.parked: list[tuple[Callable[..., object], tuple[Any, ...], Context]] = []
 
 
+_TURNS_MAX = 50_000
+
+
 PROCESS: ContextVar[Process | None] = ContextVar("PROCESS", default=None)
 
 
@@ -29,10 +32,14 @@ class _Selector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
+        self.idle_turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise AssertionError("the simulation waits for something that never comes")
+        self.idle_turns = 0 if timeout > 0 else self.idle_turns + 1
+        if self.idle_turns > _TURNS_MAX:
+            raise AssertionError("the simulation turns in circles: time does not pass")
         if timeout > 0:
             self.now_s += timeout
         return []

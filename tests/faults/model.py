@@ -123,6 +123,10 @@ class Model:
                     call.is_lost = True
             case e.OfferAccepted(call_id=call_id):
                 call = self._call(call_id)
+                if call.offer is None or (call.offer.agent_id, call.offer.offer_id) != (event.agent_id, event.offer_id):
+                    raise Violation(
+                        f"{call_id} goes to {event.agent_id} by an answer to {event.offer_id}, which is over"
+                    )
                 if call.state == "offered":
                     call.state = "accepted"
                     self.counts["accepted"] += 1
