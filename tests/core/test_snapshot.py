@@ -45,6 +45,7 @@ from tests.core.builders import (
     agent,
     client,
     need,
+    offers,
     organisation,
     owned_by,
     portfolio,
@@ -292,6 +293,29 @@ def test_deadlines_of_one_millisecond_are_served_in_the_order_in_which_they_were
     assert again.expire(25_000) == expired
     assert again.next_deadline_ms() == bench.engine.next_deadline_ms()
     assert [x.agent_id for x in expired if isinstance(x, d.WithdrawOffer)] == ["B", "A"]
+
+
+def test_a_call_held_for_its_owner_is_let_go_when_the_owner_turns_to_a_pause() -> None:
+    """The restored owner still knows of the calls that wait for nobody else."""
+    teams = [team("t", wrap_up_s=30)]
+    description = organisation(
+        teams,
+        [portfolio("p", "t", owner_wait_s=600)],
+        [agent("A", "t"), agent("B", "t")],
+        [client("K", "p", ownerships=owned_by("A"))],
+    )
+    bench = Bench(description)
+    bench.ready("A")
+    bench.talk(1, "c1", "K")
+    bench.ready("B", at=2)
+    bench.arrive(3, "c2", "K")
+    assert bench.verdicts("c2")["B"] == "owner_hold"
+
+    again = through_bytes(bench.engine, description)
+    decisions = again.handle(e.AgentNotReady(agent_id=AgentId("A")), now_ms=4_000)
+
+    assert offers(decisions) == {"c2": "B"}
+    assert decisions == bench.pause(4, "A")
 
 
 def test_an_agent_who_has_left_finishes_the_call_on_the_terms_of_the_old_team() -> None:
