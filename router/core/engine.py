@@ -63,6 +63,7 @@ from router.core.state import (
     Step,
 )
 from router.core.summary import CallView, EngineSummary, summarise
+from router.core.tallies import PortfolioMonth, Tallies
 from router.core.waiting import WaitingRoom
 
 __all__ = ["Engine"]
@@ -94,6 +95,7 @@ class Engine:
         self._roster = Roster(self._organisation, plans_max=limits.plans_max)
         self._waiting = WaitingRoom()
         self._deadlines = Deadlines()
+        self._tallies = Tallies()
         self._calls: dict[CallId, CallRecord] = {}
         # A plain dictionary walks over all it has lost to find its first: 6 µs a call.
         self._past: OrderedDict[CallId, CallRecord] = OrderedDict()
@@ -202,6 +204,10 @@ class Engine:
         """Counts for metrics and dashboards."""
         return summarise(self._roster, self._calls, self._offers_by_end, now_ms)
 
+    def tallies(self) -> tuple[PortfolioMonth, ...]:
+        """Every month of every portfolio since the first event, sorted by month, then portfolio."""
+        return self._tallies.seen()
+
     # --- Snapshots ---
 
     def state_in_parts(self, *, part_calls: int = 256) -> tuple[EngineState, Iterator[PastCalls]]:
@@ -226,6 +232,7 @@ class Engine:
             calls=tuple(map(call_state, self._calls.values())),
             deadlines=deadlines_state(self._deadlines),
             deadlines_set=self._deadlines.sequence,
+            tallies=self._tallies.seen(),
         )
         past = list(self._past.values())
         starts = range(0, len(past), part_calls)
@@ -250,8 +257,10 @@ class Engine:
         engine._offers_by_end.update(state.offers_by_end)
         roster, people = engine._roster, state.roster.agents
         restore_roster(roster, state.roster)
-        find_client = engine._organisation.find_client
-        engine._calls, engine._waiting = restore_calls(state.calls, roster, people, find_client, state.now_ms)
+        engine._tallies = Tallies(state.tallies)
+        engine._calls, engine._waiting = restore_calls(
+            state.calls, roster, people, engine._organisation.find_client, engine._tallies, state.now_ms
+        )
         engine._deadlines = restore_deadlines(state.deadlines, state.deadlines_set, engine._calls, roster)
         engine._past.update((call.call_id, call) for call in restore_past_calls(past, roster))
         return engine
@@ -294,6 +303,7 @@ class Engine:
         self._note(call, "arrived")
         record = self._roster.portfolios[portfolio.portfolio_id]
         record.arrived += 1
+        self._tallies.arrived(portfolio, now_ms=self._now)
         self._enter(call, record)
 
     def _check_skills(self, skills: tuple[SkillNeed, ...]) -> None:
@@ -617,6 +627,7 @@ class Engine:
         assert offer is not None, f"a call that is {call.status} has an offer"
         agent = offer.agent
         if call.status is CallStatus.CONNECTED:
+            self._talked(call, agent)
             self._end(call, Outcome.CALLED_BACK if call.callback else Outcome.CONNECTED)
             self._start_wrap_up(agent)
             return
@@ -632,6 +643,7 @@ class Engine:
         call.outcome = outcome
         call.ended_ms = self._now
         call.portfolio.outcomes[outcome] += 1
+        self._tallies.ended(call.portfolio.portfolio, outcome, now_ms=self._now)
         self._note(call, f"ended: {outcome}")
         del self._calls[call.call_id]
         self._past[call.call_id] = call
@@ -644,12 +656,29 @@ class Engine:
         assert agent is not None, "an accepted call has an agent"
         self._renew_lease(agent)
         call.status = CallStatus.CONNECTED
+        self._count_answer(call, agent)
         if call.connected_ms is None:
             call.connected_ms = self._now
         agent.busy_since_ms = self._now
         self._roster.set_status(agent, AgentStatus.IN_CALL, self._now)
         self._deadlines.end_status(agent, self._now + agent.team.team.talk_lease_s * 1000)
         self._note(call, "connected", agent)
+
+    def _count_answer(self, call: CallRecord, agent: AgentRecord) -> None:
+        now, portfolio = self._now, call.portfolio.portfolio
+        place = agent.group.key[:4]
+        if call.connected_ms is not None:
+            call.answer = self._tallies.transferred(portfolio, place, now_ms=now)
+        elif call.callback:
+            call.answer = self._tallies.called_back(portfolio, place, now_ms=now)
+        else:
+            call.answer = self._tallies.answered(portfolio, place, wait_ms=now - call.arrived_ms, now_ms=now)
+
+    def _talked(self, call: CallRecord, agent: AgentRecord) -> None:
+        """Caller and agent do not hear each other any more."""
+        assert call.answer is not None, "a connected call was answered"
+        call.answer.add_talk(self._now - agent.busy_since_ms)
+        call.answer = None
 
     def _call_refreshed(self, event: e.CallRefreshed) -> None:
         agent = self._live_call(event.call_id, CallStatus.CONNECTED).agent
@@ -675,6 +704,7 @@ class Engine:
         )
         call.callback = False
         self._block(call, agent.agent_id, BlockReason.TRANSFERRED, None)
+        self._talked(call, agent)
         self._start_wrap_up(agent)
         self._enter(call, record)
 
@@ -891,6 +921,7 @@ class Engine:
         for call in homeless:
             self._waiting.leave(call)
         self._organisation = organisation
+        self._tallies.follow()
         for agent in self._roster.adopt(organisation):
             homeless.extend(self._part_with(agent))
         for agent in self._roster.agents.values():

@@ -54,11 +54,12 @@ from router.core.state import (
     Step,
     TeamRecord,
 )
+from router.core.tallies import AnswerRecord, Place, PortfolioMonth, Tallies
 from router.core.waiting import WaitingRoom
 
 __all__ = [
-    "LEFT_OUT", "AgentState", "CallState", "DeadlineState", "EngineState", "GroupState", "LeftAgent", "LeftTeam",
-    "MeanState", "OfferState", "PastCalls", "PortfolioState", "RosterState", "TeamState", "call_state",
+    "LEFT_OUT", "AgentState", "AnswerState", "CallState", "DeadlineState", "EngineState", "GroupState", "LeftAgent",
+    "LeftTeam", "MeanState", "OfferState", "PastCalls", "PortfolioState", "RosterState", "TeamState", "call_state",
     "deadlines_state", "restore_calls", "restore_deadlines", "restore_past_calls", "restore_roster", "roster_state",
 ]  # fmt: skip
 
@@ -83,6 +84,14 @@ class OfferState(Struct, frozen=True, array_like=True, gc=False):
     rule: Rule
     ring: int
     path: tuple[str, ...]
+
+
+class AnswerState(Struct, frozen=True, array_like=True, gc=False):
+    """What a present conversation counts with: a place of a month that may be over."""
+
+    month: str
+    portfolio_id: PortfolioId
+    place: Place
 
 
 class CallState(Struct, frozen=True, array_like=True, gc=False):
@@ -110,6 +119,7 @@ class CallState(Struct, frozen=True, array_like=True, gc=False):
     """The last one, over or not."""
     rule: Rule | None
     connected_ms: int | None
+    answer: AnswerState | None
     ended_ms: int | None
     outcome: Outcome | None
     steps: tuple[Step, ...]
@@ -224,6 +234,7 @@ class EngineState(Struct, frozen=True, array_like=True, gc=False):
     """In the order in which they will be served."""
     deadlines_set: int
     """The sequence number of the last one; those set from now on go on from here."""
+    tallies: tuple[PortfolioMonth, ...]
 
 
 LEFT_OUT: Mapping[str, Mapping[str, str]] = {
@@ -274,6 +285,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     },
     "WaitingRoom": {"count": "counted", "_last_stamp": "only grows, so that stamps differ"},
     "Deadlines": {"_clean_at": "when void ones are next dropped"},
+    "Tallies": {"_present": "the month of the present moment, asked of the calendar again"},
     "Engine": {
         "_handlers": "code",
         "_organisation": "kept by whoever keeps the state",
@@ -312,10 +324,15 @@ def call_state(call: CallRecord) -> CallState:
         OfferState(offer[0], offer.agent.agent_id, *offer[3:]) if offer is not None else None,
         call.rule,
         call.connected_ms,
+        _answer_state(call.answer) if call.answer is not None else None,
         call.ended_ms,
         call.outcome,
         tuple(call.steps),
     )
+
+
+def _answer_state(answer: AnswerRecord) -> AnswerState:
+    return AnswerState(answer.month.month, answer.month.portfolio_id, answer.place)
 
 
 def roster_state(roster: Roster) -> RosterState:
@@ -541,6 +558,7 @@ def restore_calls(
     roster: Roster,
     people: Iterable[AgentState],
     find_client: Callable[[ClientId | None, None], Client | None],
+    tallies: Tallies,
     now_ms: int,
 ) -> tuple[dict[CallId, CallRecord], WaitingRoom]:
     """The live calls, each with its agent or at its places in the queues; *people* say whose personal queues."""
@@ -550,6 +568,8 @@ def restore_calls(
     for state in states:
         call = calls[state.call_id] = _restore_call(state, roster, persons)
         call.client = find_client(call.client_id, None)
+        if state.answer is not None:
+            call.answer = tallies.answer_of(state.answer.month, state.answer.portfolio_id, state.answer.place)
         call.plan = roster.plan_for(call.portfolio, call.asked, now_ms)
         if call.status is CallStatus.WAITING:
             waiting.enter_again(call)

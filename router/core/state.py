@@ -32,6 +32,7 @@ from router.core.model import (
     TeamId,
 )
 from router.core.queues import Queue
+from router.core.tallies import AnswerRecord
 
 __all__ = [
     "NEVER_MS",
@@ -190,7 +191,7 @@ class CallRecord:
     """A call from its arrival on; kept for a while after its end, to explain it."""
 
     __slots__ = (
-        "agent", "arrived_ms", "asked", "backups", "blocked", "call_id", "callback", "client", "client_id",
+        "agent", "answer", "arrived_ms", "asked", "backups", "blocked", "call_id", "callback", "client", "client_id",
         "connected_ms", "decided_ms", "ended_ms", "found_by", "head_start_ms", "held_until_ms", "offer", "outcome",
         "owner", "placed_ms", "plan", "portfolio", "queued_ms", "rank_ms", "rings_open", "rule", "stamp", "status",
         "steps", "timer",
@@ -237,6 +238,8 @@ class CallRecord:
         """Why the call waits, or why it was offered to `agent`."""
         self.connected_ms: int | None = None
         """When the caller first spoke to an agent."""
+        self.answer: AnswerRecord | None = None
+        """What the present conversation counts with."""
         self.ended_ms: int | None = None
         self.outcome: Outcome | None = None
         self.stamp = 0

@@ -45,7 +45,7 @@ def centre() -> OrganisationDescription:
 
 
 def a_day() -> str:
-    """A digest of all decisions and of two states of a day that follows from a few prime numbers; not every offer is taken."""
+    """A digest of all decisions and of two states of a day that follows from a few primes; some offers are declined."""
     engine = Engine(centre())
     digest = sha256()
     now_ms = 0

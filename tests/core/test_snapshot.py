@@ -37,6 +37,7 @@ from router.core.snapshot import (
     TeamState,
 )
 from router.core.state import AgentRecord, CallRecord, Group, PortfolioRecord, SiteRecord, TeamRecord
+from router.core.tallies import Tallies
 from router.core.waiting import WaitingRoom
 from tests.core.builders import (
     SITE,
@@ -44,6 +45,7 @@ from tests.core.builders import (
     agent,
     client,
     need,
+    offers,
     organisation,
     owned_by,
     portfolio,
@@ -293,8 +295,31 @@ def test_deadlines_of_one_millisecond_are_served_in_the_order_in_which_they_were
     assert [x.agent_id for x in expired if isinstance(x, d.WithdrawOffer)] == ["B", "A"]
 
 
+def test_a_call_held_for_its_owner_is_let_go_when_the_owner_turns_to_a_pause() -> None:
+    """The restored owner still knows of the calls that wait for nobody else."""
+    teams = [team("t", wrap_up_s=30)]
+    description = organisation(
+        teams,
+        [portfolio("p", "t", owner_wait_s=600)],
+        [agent("A", "t"), agent("B", "t")],
+        [client("K", "p", ownerships=owned_by("A"))],
+    )
+    bench = Bench(description)
+    bench.ready("A")
+    bench.talk(1, "c1", "K")
+    bench.ready("B", at=2)
+    bench.arrive(3, "c2", "K")
+    assert bench.verdicts("c2")["B"] == "owner_hold"
+
+    again = through_bytes(bench.engine, description)
+    decisions = again.handle(e.AgentNotReady(agent_id=AgentId("A")), now_ms=4_000)
+
+    assert offers(decisions) == {"c2": "B"}
+    assert decisions == bench.pause(4, "A")
+
+
 def test_an_agent_who_has_left_finishes_the_call_on_the_terms_of_the_old_team() -> None:
-    """The team is gone too; its wrap-up still counts, and both who left still share one mean."""
+    """The team went too, and another of its name came; the old wrap-up holds, and both who left share a mean."""
     home = site("iasi", "RO")
     before = organisation(
         [team("t"), team("old", wrap_up_s=40, site_id="iasi")],
@@ -302,13 +327,16 @@ def test_an_agent_who_has_left_finishes_the_call_on_the_terms_of_the_old_team() 
         [agent("A", "t"), agent("X", "old"), agent("Y", "old")],
         sites=(SITE, home),
     )
-    after = organisation([team("t")], [portfolio("p", "t")], [agent("A", "t")])
+    without = organisation([team("t")], [portfolio("p", "t")], [agent("A", "t")])
+    people = [agent("A", "t"), agent("Z", "old")]
+    after = organisation([team("t"), team("old", wrap_up_s=5)], [portfolio("p", "t")], people)
     bench = Bench(before)
     bench.ready("X")
     bench.ready("Y", at=1)
     bench.talk(2, "c1")
     bench.talk(3, "c2")
-    bench.at(4, e.OrganisationChanged(description=after))
+    bench.at(4, e.OrganisationChanged(description=without))
+    bench.at(5, e.OrganisationChanged(description=after))
 
     again = through_bytes(bench.engine, after)
     state, _ = again.state_in_parts()
@@ -322,6 +350,9 @@ def test_an_agent_who_has_left_finishes_the_call_on_the_terms_of_the_old_team() 
         assert isinstance(release, d.ReleaseAgent)
         assert isinstance(sign_out, d.SignOutAgent)
         assert sign_out.agent_id == "X"
+    state, _ = again.state_in_parts()
+    assert [left.handling.count for left in state.roster.left_teams] == [1]
+    assert {told.team_id: told.handling.count for told in state.roster.teams} == {"old": 0, "t": 0}
     assert values(again) == values(bench.engine)
 
 
@@ -434,6 +465,7 @@ def test_every_attribute_is_kept_or_has_a_reason_to_be_left_out() -> None:
         "Roster": (set(vars(roster)), {"_groups", *RosterState.__struct_fields__}),
         "WaitingRoom": (set(WaitingRoom.__slots__), set()),
         "Deadlines": (set(Deadlines.__slots__), {"_heap", "_sequence"}),
+        "Tallies": (set(Tallies.__slots__), {"_months"}),
         "Engine": (set(vars(engine)), {"_now", *(f"_{field}" for field in EngineState.__struct_fields__)}),
     }
 
