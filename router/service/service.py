@@ -18,6 +18,8 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, Never
 
+import msgspec
+
 from router.core import Engine, EventRejected, Limits, OrganisationError, Problem, Rejection, RouterError
 from router.core.events import CallConnected, Event, OrganisationChanged, RouterResumed, TimePassed
 from router.core.explain import Explanation
@@ -429,6 +431,8 @@ class Service:
             if self._inbox:
                 batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), _BATCH_MAX))]
                 await self._take(batch)
+                # The journal may have kept us for long.
+                await self._mind_absence()
             due_ms = self._decider.engine.next_deadline_ms()
             if due_ms is not None and due_ms <= self._now_ms():
                 await self._apply_own(TimePassed(digest=self._decider.position.digest))
@@ -688,7 +692,8 @@ class Service:
             await asyncio.sleep(_PURGE_EVERY_S)
 
     def _counts_of(self, month: str) -> bytes:
-        return b"[]"
+        counts = [each for each in self._decider.engine.tallies() if each.month == month]
+        return msgspec.json.encode(counts)
 
     def _now_ms(self) -> int:
         return self._clock.now_ms()
