@@ -52,7 +52,7 @@ from router.core.model import (
     TeamId,
 )
 
-__all__ = ["FULL", "TINY", "Measurement", "Report", "Scale", "main", "run"]
+__all__ = ["FULL", "TINY", "Measurement", "Report", "Scale", "main", "processor_name", "run"]
 
 SEED = 1917
 TALK_MS = 180_000
@@ -142,7 +142,7 @@ def run(scale: Scale) -> Report:
     return Report(
         router=version("portfolio-router"),
         python=f"{platform.python_implementation()} {platform.python_version()}",
-        processor=_processor(),
+        processor=processor_name(),
         seed=SEED,
         calls=scale.calls,
         repetitions=scale.repetitions,
@@ -295,7 +295,7 @@ def _organisation(agents: int, *, teams: int) -> OrganisationDescription:
     )
 
 
-def _processor() -> str:
+def processor_name() -> str:
     """The model's name, where the system tells it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
