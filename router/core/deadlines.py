@@ -65,10 +65,19 @@ class Deadlines:
             heappop(heap)
         return None
 
-    def pop(self) -> tuple[Due, _Subject]:
-        """Take out the deadline that `next_ms` has just spoken of."""
-        _, _, due, subject = heappop(self._heap)
-        return due, subject
+    def is_due(self, now_ms: int) -> bool:
+        """Whether there is a deadline up to *now_ms*. Asked twice an event, so void ones that lie ahead stay."""
+        heap = self._heap
+        while heap and heap[0][0] <= now_ms:
+            if _is_alive(heap[0]):
+                return True
+            heappop(heap)
+        return False
+
+    def pop(self) -> tuple[int, Due, _Subject]:
+        """Take out the deadline that `next_ms` or `is_due` has just spoken of: when, and about what."""
+        at_ms, _, due, subject = heappop(self._heap)
+        return at_ms, due, subject
 
     @property
     def sequence(self) -> int:

@@ -140,9 +140,9 @@ class Engine:
             EventRejected: The event does not fit the present state, which is left untouched.
         """
         assert now_ms >= self._now, f"time went back from {self._now} to {now_ms} ms"
-        if type(event) is not e.RouterResumed:
-            next_ms = self._deadlines.next_ms()
-            assert next_ms is None or next_ms > now_ms, "serve the deadlines first: call expire(now_ms)"
+        assert type(event) is e.RouterResumed or not self._deadlines.is_due(now_ms), (
+            "serve the deadlines first: call expire(now_ms)"
+        )
         self._now = now_ms
         self._handlers[type(event)](event)
         return self._settle()
@@ -153,24 +153,25 @@ class Engine:
 
     def expire(self, now_ms: int) -> tuple[Decision, ...]:
         """Serve every deadline up to *now_ms*, each at its own time, and say what to do about them."""
-        due_ms = self._deadlines.next_ms()
-        if due_ms is None or due_ms > now_ms:
+        deadlines = self._deadlines
+        if not deadlines.is_due(now_ms):
             return ()
         out: list[Decision] = []
-        while due_ms is not None and due_ms <= now_ms:
+        while deadlines.is_due(now_ms):
+            due_ms, due, subject = deadlines.pop()
             # Only after a stop can a deadline lie in the past of what has been handled; it is then served now.
-            self._now = max(self._now, due_ms)
-            match self._deadlines.pop():
-                case Due.WAKE, CallRecord() as call:
-                    self._wake(call)
-                case Due.STATUS, AgentRecord() as agent:
-                    self._status_over(agent)
-                case Due.LEASE, AgentRecord() as agent:
-                    self._lease_over(agent)
-                case Due.COOLDOWN, (call, agent_id):
+            if due_ms > self._now:
+                self._now = due_ms
+            match subject:
+                case CallRecord():
+                    self._wake(subject)
+                case AgentRecord() if due is Due.STATUS:
+                    self._status_over(subject)
+                case AgentRecord():
+                    self._lease_over(subject)
+                case call, agent_id:
                     self._cooldown_over(call, agent_id)
-            out.extend(self._settle())
-            due_ms = self._deadlines.next_ms()
+            out += self._settle()
         return tuple(out)
 
     def explain(self, call_id: CallId, *, now_ms: int) -> Explanation | None:
