@@ -459,7 +459,7 @@ class Engine:
         agent.stamp = 0
         self._roster.set_status(agent, AgentStatus.OFFERED, now)
         self._deadlines.end_status(agent, expires_ms)
-        call.steps.append(Step(now, f"offered: {rule}", agent.agent_id, offer.offer_id))
+        call.note(Step(now, f"offered: {rule}", agent.agent_id, offer.offer_id))
         self._out.append(orders.offer_call(offer, now))
         if agent.held:
             self._review_holds(agent)
@@ -967,7 +967,7 @@ class Engine:
                 self._deadlines.end_status(agent, now + team.talk_lease_s * 1000)
 
     def _note(self, call: CallRecord, what: str, agent: AgentRecord | None = None) -> None:
-        call.steps.append(Step(self._now, what, agent.agent_id if agent is not None else None, None))
+        call.note(Step(self._now, what, agent.agent_id if agent is not None else None, None))
 
 
 def _is_servable(call: CallRecord) -> bool:
