@@ -1,6 +1,7 @@
 """A whole router in one process: embedded broker if wanted, journal, service, HTTP, signals."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from router.journal import JournalFenced, SqliteJournal
 from router.organisation_files import read_organisation
 from router.pseudonym import KEY_BYTES, Pseudonymiser, load_or_create_key
 from router.service.broker import EmbeddedBroker
+from router.service.garbage import collecting_seldom
 from router.service.http import create_app
 from router.service.http import serve as serve_http
 from router.service.mqtt import BrokerUrl
@@ -137,11 +139,15 @@ async def serve(
         )
         # The loop would see Ctrl-C only when all is read.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        stack.enter_context(collecting_seldom())
         if on_standby is None:
             service.start(on_record=on_record)
         else:
             on_standby()
             await _take_over(service, settings.journal.takeover_after_s, on_record)
+        # What is there now is there for good. A collection that looked through all of it would keep every call waiting.
+        gc.freeze()
+        stack.callback(gc.unfreeze)
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         stopping: list[asyncio.Task[None]] = []
 
