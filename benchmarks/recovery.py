@@ -66,7 +66,8 @@ from router.core.model import (
     TeamId,
 )
 from router.journal import Entry, Journal, SqliteJournal
-from router.service.decider import Decider, recover
+from router.service.decider import Decider
+from router.service.recovery import recover
 from router.wire import decode_record, encode_record
 
 __all__ = ["FULL", "TINY", "Report", "Scale", "as_table", "main", "run"]
@@ -206,7 +207,7 @@ def as_table(report: Report) -> Table:
 
 def _recovered(journal: Journal) -> Decider:
     """The router as it was, by the way on which the service starts."""
-    decider = recover(journal.read(SHARD), limits=Limits())
+    decider = recover(journal, SHARD, limits=Limits())
     assert decider is not None, "the journal has records"
     return decider
 
@@ -239,8 +240,7 @@ class _Life:
 
     def __init__(self, description: OrganisationDescription, at_ms: int) -> None:
         # 1: the journal's first record is the organisation.
-        self.decider = Decider(Engine(description), description, 1)
-        self.decider.now_ms = at_ms
+        self.decider = Decider.of_first_record(Engine(description), description, 1, at_ms)
         self.decisions = 0
         self.digest = hashlib.blake2b(digest_size=4)
 
