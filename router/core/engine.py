@@ -648,9 +648,7 @@ class Engine:
         del self._calls[call.call_id]
         self._past[call.call_id] = call
         if len(self._past) > self._limits.past_calls_max:
-            _, forgotten = self._past.popitem(last=False)
-            # Call and offer name each other: parted, they are freed at once and leave the garbage collector nothing.
-            forgotten.offer = None
+            self._past.popitem(last=False)
 
     def _call_connected(self, event: e.CallConnected) -> None:
         call = self._live_call(event.call_id, CALL_ACCEPTED)

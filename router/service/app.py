@@ -1,7 +1,6 @@
 """A whole router in one process: embedded broker if wanted, journal, service, HTTP, signals."""
 
 import asyncio
-import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -145,9 +144,6 @@ async def serve(
         else:
             on_standby()
             await _take_over(service, settings.journal.takeover_after_s, on_record)
-        # What is there now is there for good. A collection that looked through all of it would keep every call waiting.
-        gc.freeze()
-        stack.callback(gc.unfreeze)
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         stopping: list[asyncio.Task[None]] = []
 
