@@ -2,9 +2,9 @@
 
 import argparse
 
-from benchmarks import engine
+from benchmarks import engine, recovery
 
-BENCHMARKS = {"engine": engine.main}
+BENCHMARKS = {"engine": engine.main, "recovery": recovery.main}
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, Union
 
 import msgpack  # type: ignore[import-untyped]  # msgpack has no type hints
 import msgspec
@@ -458,7 +458,7 @@ def decode_record(data: bytes) -> tuple[int, Event]:
     if len(data) < _RECORD_HEAD.size:
         raise WireError("journal record cut short: the journal is damaged; restore it from a backup")
     _, compressed, checksum = _RECORD_HEAD.unpack_from(data)
-    body: bytes | memoryview = memoryview(data)[_RECORD_HEAD.size :]
+    body = data[_RECORD_HEAD.size :]
     if zlib.crc32(body) != checksum:
         raise WireError("journal record with a wrong checksum: the journal is damaged; restore it from a backup")
     if compressed:
@@ -466,6 +466,24 @@ def decode_record(data: bytes) -> tuple[int, Event]:
             body = zlib.decompress(body)
         except zlib.error as error:
             raise WireError(f"journal record: {error}") from error
+    try:
+        # Straight from the bytes, twice: several times faster than by way of a dictionary.
+        return _STAMP.decode(body).at_ms, _RECORDED.decode(body)
+    except Exception:  # Beside its own, msgspec lets through errors of encodings and of depth.
+        return _decode_slowly(body)
+
+
+class _Stamp(Struct):
+    # The one field of a record that is not the event's.
+    at_ms: int
+
+
+_STAMP = msgspec.msgpack.Decoder(_Stamp)
+_RECORDED: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Union[tuple(_RECORD_TYPES.values())])  # noqa: UP007
+
+
+def _decode_slowly(body: bytes) -> tuple[int, Event]:
+    # Says of a record that holds no event what is wrong with it.
     fields = _unpack_own(body, "journal record")
     at_ms = fields.get("at_ms")
     if type(at_ms) is not int:
@@ -499,7 +517,7 @@ def _pack(fields: dict[str, Any]) -> bytes:
     return packed
 
 
-def _unpack_own(data: bytes | memoryview, what: str) -> dict[Any, Any]:
+def _unpack_own(data: bytes, what: str) -> dict[Any, Any]:
     try:
         fields = msgpack.unpackb(data)
     except Exception as error:  # msgpack promises "other exceptions" beside ValueError.

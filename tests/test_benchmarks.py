@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from benchmarks import recovery
 from benchmarks.engine import TINY, Report, as_table, run
 
 PROJECT = Path(__file__).parents[1]
@@ -60,3 +61,46 @@ def test_table_names_machine_and_seed(report: Report) -> None:
     assert report.processor in text
     assert report.python in text
     assert f"seed {report.seed}" in text
+
+
+@pytest.fixture(scope="module")
+def recovered() -> recovery.Report:
+    return recovery.run(recovery.TINY)
+
+
+def test_a_recovery_is_of_a_day_on_which_much_happens(recovered: recovery.Report) -> None:
+    assert recovered.events == recovery.TINY.events
+    assert recovered.calls > recovery.TINY.agents
+    assert recovered.decisions > 2 * recovered.calls, "an offer and a connection for nearly every call"
+    assert recovered.seconds >= recovered.read_s > 0
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_the_recovered_day_does_not_depend_on_the_run(recovered: recovery.Report, hash_seed: str) -> None:
+    command = [sys.executable, "-m", "benchmarks", "recovery", "--tiny", "--json"]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+
+    output = subprocess.run(command, cwd=PROJECT, env=environment, check=True, capture_output=True).stdout
+
+    again = msgspec.json.decode(output, type=recovery.Report)
+    assert (again.digest, again.decisions) == (recovered.digest, recovered.decisions)
+
+
+def test_a_recovery_that_decides_otherwise_is_no_recovery(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = recovery._write
+    monkeypatch.setattr(recovery, "_write", lambda journal, records: write(journal, records[:-100]))
+
+    with pytest.raises(RuntimeError, match="decide"):
+        recovery.run(recovery.TINY)
+
+
+def test_recovery_table_names_machine_and_seed(recovered: recovery.Report) -> None:
+    console = Console(width=200)
+
+    with console.capture() as capture:
+        console.print(recovery.as_table(recovered))
+
+    text = capture.get()
+    assert recovered.processor in text
+    assert f"seed {recovered.seed}" in text
+    assert recovered.digest in text

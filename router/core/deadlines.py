@@ -27,6 +27,9 @@ class Due(IntEnum):
     """A call and an agent: the agent may be offered the call again."""
 
 
+# Bound once, for the reason that `model` gives for the statuses.
+_WAKE, _STATUS, _LEASE, _COOLDOWN = Due.WAKE, Due.STATUS, Due.LEASE, Due.COOLDOWN
+
 _Subject = CallRecord | AgentRecord | tuple[CallRecord, AgentId]
 DeadlineEntry = tuple[int, int, Due, _Subject]
 """(when, sequence number, what about, whom it concerns)"""
@@ -43,18 +46,18 @@ class Deadlines:
         self._clean_at = CLEAN_FROM
 
     def wake(self, call: CallRecord, at_ms: int) -> None:
-        call.timer = self._set(at_ms, Due.WAKE, call) if at_ms < NEVER_MS else 0
+        call.timer = self._set(at_ms, _WAKE, call) if at_ms < NEVER_MS else 0
 
     def end_status(self, agent: AgentRecord, at_ms: int) -> None:
         agent.deadline_ms = at_ms
-        agent.timer = self._set(at_ms, Due.STATUS, agent)
+        agent.timer = self._set(at_ms, _STATUS, agent)
 
     def end_lease(self, agent: AgentRecord, at_ms: int) -> None:
-        agent.lease_timer = self._set(at_ms, Due.LEASE, agent)
+        agent.lease_timer = self._set(at_ms, _LEASE, agent)
 
     def end_cooldown(self, call: CallRecord, agent: AgentRecord, at_ms: int) -> None:
         # By id: the agent may leave the organisation before the cooldown is over.
-        self._set(at_ms, Due.COOLDOWN, (call, agent.agent_id))
+        self._set(at_ms, _COOLDOWN, (call, agent.agent_id))
 
     def next_ms(self) -> int | None:
         """The earliest deadline; None: there is none."""
@@ -65,10 +68,19 @@ class Deadlines:
             heappop(heap)
         return None
 
-    def pop(self) -> tuple[Due, _Subject]:
-        """Take out the deadline that `next_ms` has just spoken of."""
-        _, _, due, subject = heappop(self._heap)
-        return due, subject
+    def is_due(self, now_ms: int) -> bool:
+        """Whether there is a deadline up to *now_ms*. Asked twice an event, so void ones that lie ahead stay."""
+        heap = self._heap
+        while heap and heap[0][0] <= now_ms:
+            if _is_alive(heap[0]):
+                return True
+            heappop(heap)
+        return False
+
+    def pop(self) -> tuple[int, Due, _Subject]:
+        """Take out the deadline that `next_ms` or `is_due` has just spoken of: when, and about what."""
+        at_ms, _, due, subject = heappop(self._heap)
+        return at_ms, due, subject
 
     @property
     def sequence(self) -> int:
@@ -87,7 +99,7 @@ class Deadlines:
             if isinstance(subject, CallRecord):
                 subject.timer = number
             elif isinstance(subject, AgentRecord):
-                if due is Due.STATUS:
+                if due is _STATUS:
                     subject.timer = number
                 else:
                     subject.lease_timer = number
@@ -112,7 +124,7 @@ def _is_alive(entry: DeadlineEntry) -> bool:
     if type(subject) is CallRecord:
         return subject.timer == sequence
     if type(subject) is AgentRecord:
-        return (subject.timer if due is Due.STATUS else subject.lease_timer) == sequence
+        return (subject.timer if due is _STATUS else subject.lease_timer) == sequence
     assert type(subject) is tuple, "a deadline is about a call, an agent, or both"
     # A call that is over is offered to nobody.
     return subject[0].ended_ms is None

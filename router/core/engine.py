@@ -25,8 +25,19 @@ from router.core.explain import Explanation, explain_call
 from router.core.holds import hold_until_ms
 from router.core.matching import choose_agent, personal_opens_ms
 from router.core.model import (
+    AGENT_ACCEPTED,
+    AGENT_IDLE,
+    AGENT_IN_CALL,
+    AGENT_NOT_READY,
+    AGENT_OFFERED,
+    AGENT_SIGNED_OUT,
+    AGENT_WRAP_UP,
+    CALL_ACCEPTED,
+    CALL_CONNECTED,
+    CALL_ENDED,
+    CALL_OFFERED,
+    CALL_WAITING,
     AgentId,
-    AgentStatus,
     CallId,
     CallStatus,
     FallbackKind,
@@ -142,9 +153,9 @@ class Engine:
             EventRejected: The event does not fit the present state, which is left untouched.
         """
         assert now_ms >= self._now, f"time went back from {self._now} to {now_ms} ms"
-        if type(event) is not e.RouterResumed:
-            next_ms = self._deadlines.next_ms()
-            assert next_ms is None or next_ms > now_ms, "serve the deadlines first: call expire(now_ms)"
+        assert type(event) is e.RouterResumed or not self._deadlines.is_due(now_ms), (
+            "serve the deadlines first: call expire(now_ms)"
+        )
         self._now = now_ms
         self._handlers[type(event)](event)
         return self._settle()
@@ -155,24 +166,25 @@ class Engine:
 
     def expire(self, now_ms: int) -> tuple[Decision, ...]:
         """Serve every deadline up to *now_ms*, each at its own time, and say what to do about them."""
-        due_ms = self._deadlines.next_ms()
-        if due_ms is None or due_ms > now_ms:
+        deadlines = self._deadlines
+        if not deadlines.is_due(now_ms):
             return ()
         out: list[Decision] = []
-        while due_ms is not None and due_ms <= now_ms:
+        while deadlines.is_due(now_ms):
+            due_ms, due, subject = deadlines.pop()
             # Only after a stop can a deadline lie in the past of what has been handled; it is then served now.
-            self._now = max(self._now, due_ms)
-            match self._deadlines.pop():
-                case Due.WAKE, CallRecord() as call:
-                    self._wake(call)
-                case Due.STATUS, AgentRecord() as agent:
-                    self._status_over(agent)
-                case Due.LEASE, AgentRecord() as agent:
-                    self._lease_over(agent)
-                case Due.COOLDOWN, (call, agent_id):
+            if due_ms > self._now:
+                self._now = due_ms
+            match subject:
+                case CallRecord():
+                    self._wake(subject)
+                case AgentRecord() if due is Due.STATUS:
+                    self._status_over(subject)
+                case AgentRecord():
+                    self._lease_over(subject)
+                case call, agent_id:
                     self._cooldown_over(call, agent_id)
-            out.extend(self._settle())
-            due_ms = self._deadlines.next_ms()
+            out += self._settle()
         return tuple(out)
 
     def explain(self, call_id: CallId, *, now_ms: int) -> Explanation | None:
@@ -269,7 +281,7 @@ class Engine:
         while self._released:
             released, self._released = self._released, []
             for call in sorted(released, key=_rank):
-                if call.status is CallStatus.WAITING and call.held_until_ms is not None:
+                if call.status is CALL_WAITING and call.held_until_ms is not None:
                     self._route_again(call)
         if not self._out:
             return ()
@@ -410,7 +422,7 @@ class Engine:
                     self._offer(call, agent, _RULE_OF_STRATEGY[call.plan.strategy])
                     return
             self._waiting.widen(call, now)
-        if call.status is not CallStatus.WAITING:
+        if call.status is not CALL_WAITING:
             return
         rule = self._limit_reached(call)
         if rule is not None:
@@ -463,12 +475,12 @@ class Engine:
         call.agent = agent
         call.decided_ms = now
         call.rule = rule
-        call.status = CallStatus.OFFERED
+        call.status = CALL_OFFERED
         agent.call = call
         agent.stamp = 0
-        self._roster.set_status(agent, AgentStatus.OFFERED, now)
+        self._roster.set_status(agent, AGENT_OFFERED, now)
         self._deadlines.end_status(agent, expires_ms)
-        call.steps.append(Step(now, f"offered: {rule}", agent.agent_id, offer.offer_id))
+        call.note(Step(now, f"offered: {rule}", agent.agent_id, offer.offer_id))
         self._out.append(orders.offer_call(offer, now))
         if agent.held:
             self._review_holds(agent)
@@ -489,7 +501,7 @@ class Engine:
         call = self._calls.get(event.call_id) or self._past.get(event.call_id)
         if call is None:
             raise EventRejected(Rejection.UNKNOWN_CALL, f"there is no call {event.call_id}")
-        if call.status is CallStatus.OFFERED and _answers(event, call.offer):
+        if call.status is CALL_OFFERED and _answers(event, call.offer):
             assert call.offer is not None, "only an offer can be answered"
             return call.offer
         if not any(step.offer_id == event.offer_id and step.agent_id == event.agent_id for step in call.steps):
@@ -504,7 +516,7 @@ class Engine:
 
     def _offer_accepted(self, event: e.OfferAccepted) -> None:
         known = self._calls.get(event.call_id)
-        if known is not None and known.status in (CallStatus.ACCEPTED, CallStatus.CONNECTED):
+        if known is not None and (known.status is CALL_ACCEPTED or known.status is CALL_CONNECTED):
             given = known.offer
             if given is not None and _answers(event, given):
                 # Said twice: the first answer may have been lost, so it is given again.
@@ -516,8 +528,8 @@ class Engine:
         self._renew_lease(agent)
         self._count_offer(Rule.ACCEPTED)
         agent.misses = 0
-        call.status = CallStatus.ACCEPTED
-        self._roster.set_status(agent, AgentStatus.ACCEPTED, self._now)
+        call.status = CALL_ACCEPTED
+        self._roster.set_status(agent, AGENT_ACCEPTED, self._now)
         self._deadlines.end_status(agent, self._now + agent.team.team.connect_timeout_s * 1000)
         self._note(call, "accepted", agent)
         self._out.append(orders.connect_call(offer, self._now))
@@ -554,11 +566,11 @@ class Engine:
     def _part(self, call: CallRecord, agent: AgentRecord) -> None:
         """After a failed attempt: the call looks for somebody else, then the freed agent takes what is first."""
         self._route(call)
-        if agent.status is AgentStatus.IDLE and not agent.is_free:
+        if agent.status is AGENT_IDLE and not agent.is_free:
             self._take(agent)
 
     def _withdraw(self, offer: Offer, rule: Rule) -> None:
-        if offer.call.status is CallStatus.OFFERED:
+        if offer.call.status is CALL_OFFERED:
             self._count_offer(rule)
         self._note(offer.call, f"withdrawn: {rule}", offer.agent)
         self._out.append(orders.withdraw_offer(offer, rule, self._now))
@@ -585,7 +597,7 @@ class Engine:
             return
         assert call.blocked is not None, "a block stands among the call's blocks"
         del call.blocked[agent_id]
-        if call.status is CallStatus.WAITING:
+        if call.status is CALL_WAITING:
             # An owner or backup was left out of the personal queues while the cooldown lasted.
             self._route_again(call)
 
@@ -606,7 +618,7 @@ class Engine:
 
     def _call_abandoned(self, event: e.CallAbandoned) -> None:
         call = self._live_call(event.call_id)
-        if call.callback and call.status in (CallStatus.WAITING, CallStatus.OFFERED):
+        if call.callback and call.status in (CALL_WAITING, CALL_OFFERED):
             raise EventRejected(
                 Rejection.WRONG_CALL_STATE,
                 f"call {call.call_id} waits for a call-back, so its caller hanging up is no loss; "
@@ -619,14 +631,14 @@ class Engine:
 
     def _hang_up(self, call: CallRecord) -> None:
         lost = Outcome.CALLBACK_CANCELLED if call.callback else Outcome.ABANDONED
-        if call.status is CallStatus.WAITING:
+        if call.status is CALL_WAITING:
             self._waiting.leave(call)
             self._end(call, lost)
             return
         offer = call.offer
         assert offer is not None, f"a call that is {call.status} has an offer"
         agent = offer.agent
-        if call.status is CallStatus.CONNECTED:
+        if call.status is CALL_CONNECTED:
             self._talked(call, agent)
             self._end(call, Outcome.CALLED_BACK if call.callback else Outcome.CONNECTED)
             self._start_wrap_up(agent)
@@ -635,11 +647,11 @@ class Engine:
         self._withdraw(offer, Rule.ABANDONED)
         self._end(call, lost)
         self._free(agent)
-        if agent.status is AgentStatus.IDLE:
+        if agent.status is AGENT_IDLE:
             self._take(agent)
 
     def _end(self, call: CallRecord, outcome: Outcome) -> None:
-        call.status = CallStatus.ENDED
+        call.status = CALL_ENDED
         call.outcome = outcome
         call.ended_ms = self._now
         call.portfolio.outcomes[outcome] += 1
@@ -651,16 +663,16 @@ class Engine:
             self._past.popitem(last=False)
 
     def _call_connected(self, event: e.CallConnected) -> None:
-        call = self._live_call(event.call_id, CallStatus.ACCEPTED)
+        call = self._live_call(event.call_id, CALL_ACCEPTED)
         agent = call.agent
         assert agent is not None, "an accepted call has an agent"
         self._renew_lease(agent)
-        call.status = CallStatus.CONNECTED
+        call.status = CALL_CONNECTED
         self._count_answer(call, agent)
         if call.connected_ms is None:
             call.connected_ms = self._now
         agent.busy_since_ms = self._now
-        self._roster.set_status(agent, AgentStatus.IN_CALL, self._now)
+        self._roster.set_status(agent, AGENT_IN_CALL, self._now)
         self._deadlines.end_status(agent, self._now + agent.team.team.talk_lease_s * 1000)
         self._note(call, "connected", agent)
 
@@ -681,13 +693,13 @@ class Engine:
         call.answer = None
 
     def _call_refreshed(self, event: e.CallRefreshed) -> None:
-        agent = self._live_call(event.call_id, CallStatus.CONNECTED).agent
+        agent = self._live_call(event.call_id, CALL_CONNECTED).agent
         assert agent is not None, "a connected call has an agent"
         self._renew_lease(agent)
         self._deadlines.end_status(agent, self._now + agent.team.team.talk_lease_s * 1000)
 
     def _call_transferred(self, event: e.CallTransferred) -> None:
-        call = self._live_call(event.call_id, CallStatus.CONNECTED)
+        call = self._live_call(event.call_id, CALL_CONNECTED)
         record = call.portfolio
         if event.portfolio_id is not None:
             if event.portfolio_id not in self._organisation.portfolios:
@@ -709,13 +721,13 @@ class Engine:
         self._enter(call, record)
 
     def _callback_requested(self, event: e.CallbackRequested) -> None:
-        call = self._live_call(event.call_id, CallStatus.WAITING, CallStatus.OFFERED)
+        call = self._live_call(event.call_id, CALL_WAITING, CALL_OFFERED)
         if call.callback:
             raise EventRejected(Rejection.WRONG_CALL_STATE, f"call {call.call_id} waits for a call-back already")
         self._note(call, "call-back requested")
         call.callback = True
         call.queued_ms = self._now
-        if call.status is CallStatus.WAITING:
+        if call.status is CALL_WAITING:
             self._deadlines.wake(call, self._waiting.next_change_ms(call, self._now))
             self._announce(call, Rule.CALLBACK_REQUESTED)
             return
@@ -732,7 +744,7 @@ class Engine:
             self._take(agent)
 
     def _connect_failed(self, event: e.ConnectFailed) -> None:
-        self._not_connected(self._live_call(event.call_id, CallStatus.ACCEPTED), Rule.CONNECT_FAILED)
+        self._not_connected(self._live_call(event.call_id, CALL_ACCEPTED), Rule.CONNECT_FAILED)
 
     def _not_connected(self, call: CallRecord, rule: Rule) -> None:
         offer = call.offer
@@ -746,13 +758,13 @@ class Engine:
 
     def _signed_in_agent(self, agent_id: AgentId) -> AgentRecord:
         agent = self._roster.agent(agent_id)
-        if agent.status is AgentStatus.SIGNED_OUT:
+        if agent.status is AGENT_SIGNED_OUT:
             raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent_id} is not signed in")
         return agent
 
     def _agent_signed_in(self, event: e.AgentSignedIn) -> None:
         agent = self._roster.agent(event.agent_id)
-        if agent.status is not AgentStatus.SIGNED_OUT:
+        if agent.status is not AGENT_SIGNED_OUT:
             raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is signed in already")
         group_before = agent.group
         is_new_group = self._roster.sit_down(agent, site_id=event.site_id, seat=event.seat, home_country=event.country)
@@ -760,11 +772,11 @@ class Engine:
             self._replan()
         elif agent.group is not group_before:
             # Whether clients' owner or backup may take their calls can depend on where the agent sits.
-            theirs = [c for c in self._calls.values() if c.status is CallStatus.WAITING and agent in c.people]
+            theirs = [c for c in self._calls.values() if c.status is CALL_WAITING and agent in c.people]
             for call in sorted(theirs, key=_rank):
                 self._route_again(call)
         agent.sign_in(self._now)
-        self._roster.set_status(agent, AgentStatus.NOT_READY, self._now, "signed_in")
+        self._roster.set_status(agent, AGENT_NOT_READY, self._now, "signed_in")
         self._renew_lease(agent)
         self._deadlines.end_lease(agent, agent.lease_until_ms)
 
@@ -772,20 +784,20 @@ class Engine:
         agent = self._signed_in_agent(event.agent_id)
         if agent.removed:
             raise EventRejected(Rejection.UNKNOWN_AGENT, f"agent {agent.agent_id} has left the organisation")
-        if agent.status is AgentStatus.IDLE:
+        if agent.status is AGENT_IDLE:
             raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is ready already")
         self._renew_lease(agent)
         agent.next_reason = None
         agent.leaving = False
-        if agent.status is AgentStatus.WRAP_UP:
+        if agent.status is AGENT_WRAP_UP:
             self._end_wrap_up(agent)
-        elif agent.status is AgentStatus.NOT_READY:
-            self._roster.set_status(agent, AgentStatus.IDLE, self._now)
+        elif agent.status is AGENT_NOT_READY:
+            self._roster.set_status(agent, AGENT_IDLE, self._now)
             self._take(agent)
 
     def _agent_not_ready(self, event: e.AgentNotReady) -> None:
         agent = self._signed_in_agent(event.agent_id)
-        if agent.status is AgentStatus.NOT_READY and agent.reason == event.reason:
+        if agent.status is AGENT_NOT_READY and agent.reason == event.reason:
             raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is not ready already")
         self._renew_lease(agent)
         agent.next_reason = event.reason
@@ -801,11 +813,11 @@ class Engine:
 
     def _step_back(self, agent: AgentRecord, rule: Rule) -> None:
         """Let the agent go into the pause or sign out that was asked for; a conversation is finished first."""
-        if agent.status in (AgentStatus.ACCEPTED, AgentStatus.IN_CALL):
+        if agent.status in (AGENT_ACCEPTED, AGENT_IN_CALL):
             self._review_holds(agent)
-        elif agent.status is AgentStatus.WRAP_UP:
+        elif agent.status is AGENT_WRAP_UP:
             self._end_wrap_up(agent)
-        elif agent.status is AgentStatus.OFFERED:
+        elif agent.status is AGENT_OFFERED:
             assert agent.call is not None, "an agent who is offered a call has one"
             assert agent.call.offer is not None, "an offered call has an offer"
             offer = agent.call.offer
@@ -821,7 +833,7 @@ class Engine:
         if wrap_up_ms == 0:
             self._end_wrap_up(agent)
             return
-        self._roster.set_status(agent, AgentStatus.WRAP_UP, self._now)
+        self._roster.set_status(agent, AGENT_WRAP_UP, self._now)
         self._deadlines.end_status(agent, self._now + wrap_up_ms)
 
     def _end_wrap_up(self, agent: AgentRecord) -> None:
@@ -832,7 +844,7 @@ class Engine:
         agent.team.handling.add(handled_ms)
         agent.idle_since_ms = self._now
         self._free(agent)
-        if agent.status is AgentStatus.IDLE:
+        if agent.status is AGENT_IDLE:
             self._take(agent)
 
     def _free(self, agent: AgentRecord, *, pause_reason: str | None = None) -> None:
@@ -847,14 +859,14 @@ class Engine:
             agent.next_reason = None
             agent.lease_timer = 0
             self._roster.stand_up(agent)
-            self._roster.set_status(agent, AgentStatus.SIGNED_OUT, self._now)
+            self._roster.set_status(agent, AGENT_SIGNED_OUT, self._now)
             if agent.removed:
                 self._roster.forget(agent)
         elif agent.next_reason is not None or pause_reason is not None:
             reason, agent.next_reason = agent.next_reason or pause_reason, None
-            self._roster.set_status(agent, AgentStatus.NOT_READY, self._now, reason)
+            self._roster.set_status(agent, AGENT_NOT_READY, self._now, reason)
         else:
-            self._roster.set_status(agent, AgentStatus.IDLE, self._now)
+            self._roster.set_status(agent, AGENT_IDLE, self._now)
             return
         self._review_holds(agent)
 
@@ -870,20 +882,19 @@ class Engine:
 
     def _status_over(self, agent: AgentRecord) -> None:
         """The deadline of an agent's status has come."""
-        if agent.status is AgentStatus.WRAP_UP:
+        if agent.status is AGENT_WRAP_UP:
             self._out.append(orders.release_agent(agent))
             self._end_wrap_up(agent)
             return
         offer = agent.call.offer if agent.call is not None else None
         assert offer is not None, f"agent {agent.agent_id} had a deadline while {agent.status}"
-        match agent.status:
-            case AgentStatus.OFFERED:
-                self._offer_expired(offer)
-            case AgentStatus.ACCEPTED:
-                self._not_connected(offer.call, Rule.CONNECT_TIMEOUT)
-            case AgentStatus.IN_CALL:
-                self._out.append(orders.end_call(offer, Rule.TALK_LEASE_EXPIRED, self._now))
-                self._hang_up(offer.call)
+        if agent.status is AGENT_OFFERED:
+            self._offer_expired(offer)
+        elif agent.status is AGENT_ACCEPTED:
+            self._not_connected(offer.call, Rule.CONNECT_TIMEOUT)
+        elif agent.status is AGENT_IN_CALL:
+            self._out.append(orders.end_call(offer, Rule.TALK_LEASE_EXPIRED, self._now))
+            self._hang_up(offer.call)
 
     def _renew_lease(self, agent: AgentRecord) -> None:
         agent.lease_until_ms = self._now + agent.team.team.presence_lease_s * 1000
@@ -892,7 +903,7 @@ class Engine:
         """Nothing was heard of the agent for a whole lease, unless the lease was renewed meanwhile."""
         if agent.lease_until_ms > self._now:
             self._deadlines.end_lease(agent, agent.lease_until_ms)
-        elif agent.status in (AgentStatus.ACCEPTED, AgentStatus.IN_CALL, AgentStatus.WRAP_UP):
+        elif agent.status in (AGENT_ACCEPTED, AGENT_IN_CALL, AGENT_WRAP_UP):
             self._deadlines.end_lease(agent, self._now + _LEASE_AGAIN_MS)
         else:
             agent.leaving = True
@@ -903,7 +914,7 @@ class Engine:
 
     def _replan(self) -> None:
         """Give every live call a new plan; those that wait keep their ranks and are routed in that order."""
-        waiting = [call for call in self._calls.values() if call.status is CallStatus.WAITING]
+        waiting = [call for call in self._calls.values() if call.status is CALL_WAITING]
         for call in waiting:
             self._waiting.leave(call)
         # A call that rings or connects may yet come back to look for somebody else.
@@ -917,7 +928,7 @@ class Engine:
             organisation = Organisation(event.description)
         except OrganisationError as error:
             raise EventRejected(Rejection.ORGANISATION_INVALID, str(error)) from error
-        homeless = [call for call in self._calls.values() if call.status is CallStatus.WAITING]
+        homeless = [call for call in self._calls.values() if call.status is CALL_WAITING]
         for call in homeless:
             self._waiting.leave(call)
         self._organisation = organisation
@@ -925,16 +936,16 @@ class Engine:
         for agent in self._roster.adopt(organisation):
             homeless.extend(self._part_with(agent))
         for agent in self._roster.agents.values():
-            if agent.status is AgentStatus.IDLE:
+            if agent.status is AGENT_IDLE:
                 self._roster.rest(agent, self._now)
         for call in self._calls.values():
             self._follow(call, organisation)
         for call in self._calls.values():
-            if call.status is CallStatus.OFFERED and _is_forbidden(call):
+            if call.status is CALL_OFFERED and _is_forbidden(call):
                 assert call.offer is not None, "an offered call has an offer"
                 self._withdraw(call.offer, Rule.REORGANISED)
                 self._free(call.offer.agent)
-                if call.offer.agent.status is AgentStatus.IDLE:
+                if call.offer.agent.status is AGENT_IDLE:
                     self._roster.rest(call.offer.agent, self._now)
                 homeless.append(call)
         for call in sorted(homeless, key=_rank):
@@ -942,10 +953,10 @@ class Engine:
 
     def _part_with(self, agent: AgentRecord) -> list[CallRecord]:
         """Let go of an agent who is not in the new version; returns the call taken back from it, if any."""
-        if agent.status in (AgentStatus.ACCEPTED, AgentStatus.IN_CALL, AgentStatus.WRAP_UP):
+        if agent.status in (AGENT_ACCEPTED, AGENT_IN_CALL, AGENT_WRAP_UP):
             # The conversation goes on in peace; the agent is signed out after it.
             return []
-        if agent.status is AgentStatus.SIGNED_OUT:
+        if agent.status is AGENT_SIGNED_OUT:
             self._roster.forget(agent)
             return []
         taken_back = [agent.call] if agent.call is not None else []
@@ -978,24 +989,24 @@ class Engine:
         if event.limits is not None:
             self._limits = event.limits
         for agent in self._roster.agents.values():
-            if agent.status is AgentStatus.SIGNED_OUT:
+            if agent.status is AGENT_SIGNED_OUT:
                 continue
             self._renew_lease(agent)
             team, offer = agent.team.team, agent.call.offer if agent.call is not None else None
             if offer is None:
                 continue
-            if agent.status is AgentStatus.OFFERED:
+            if agent.status is AGENT_OFFERED:
                 offer = offer.call.offer = offer._replace(expires_ms=now + team.offer_timeout_s * 1000)
                 self._deadlines.end_status(agent, offer.expires_ms)
                 self._out.append(orders.offer_call(offer, now))
-            elif agent.status is AgentStatus.ACCEPTED:
+            elif agent.status is AGENT_ACCEPTED:
                 self._deadlines.end_status(agent, now + team.connect_timeout_s * 1000)
                 self._out.append(orders.connect_call(offer, now))
-            elif agent.status is AgentStatus.IN_CALL:
+            elif agent.status is AGENT_IN_CALL:
                 self._deadlines.end_status(agent, now + team.talk_lease_s * 1000)
 
     def _note(self, call: CallRecord, what: str, agent: AgentRecord | None = None) -> None:
-        call.steps.append(Step(self._now, what, agent.agent_id if agent is not None else None, None))
+        call.note(Step(self._now, what, agent.agent_id if agent is not None else None, None))
 
 
 def _is_servable(call: CallRecord) -> bool:

@@ -1,7 +1,15 @@
 """Who may take a call, who is asked first, and when somebody may be expected to be free: pure functions."""
 
 from router.core.handling import blended_handling_ms, expected_remaining_ms
-from router.core.model import AgentStatus, Strategy
+from router.core.model import (
+    AGENT_ACCEPTED,
+    AGENT_IDLE,
+    AGENT_IN_CALL,
+    AGENT_OFFERED,
+    AGENT_SIGNED_OUT,
+    AGENT_WRAP_UP,
+    Strategy,
+)
 from router.core.plans import opens_ms
 from router.core.state import AgentRecord, CallRecord, Ring
 
@@ -41,7 +49,7 @@ def personal_opens_ms(call: CallRecord, person: AgentRecord) -> int | None:
 
 
 def is_on_shift(agent: AgentRecord) -> bool:
-    return agent.status is not AgentStatus.SIGNED_OUT and not agent.leaving and not agent.removed
+    return agent.status is not AGENT_SIGNED_OUT and not agent.leaving and not agent.removed
 
 
 def handling_ms(agent: AgentRecord) -> int:
@@ -54,17 +62,16 @@ def expected_free_ms(agent: AgentRecord, now_ms: int) -> int | None:
     """When the agent may be expected to be free; None: not to be foreseen (in a pause, leaving, signed out)."""
     if not is_on_shift(agent) or agent.next_reason is not None:
         return None
-    match agent.status:
-        case AgentStatus.IDLE:
-            return now_ms
-        case AgentStatus.OFFERED | AgentStatus.ACCEPTED:
-            return now_ms + handling_ms(agent)
-        case AgentStatus.IN_CALL:
-            return now_ms + expected_remaining_ms(handling_ms(agent), now_ms - agent.busy_since_ms)
-        case AgentStatus.WRAP_UP:
-            return agent.deadline_ms
-        case _:
-            return None
+    status = agent.status
+    if status is AGENT_IN_CALL:
+        return now_ms + expected_remaining_ms(handling_ms(agent), now_ms - agent.busy_since_ms)
+    if status is AGENT_WRAP_UP:
+        return agent.deadline_ms
+    if status is AGENT_IDLE:
+        return now_ms
+    if status is AGENT_OFFERED or status is AGENT_ACCEPTED:
+        return now_ms + handling_ms(agent)
+    return None
 
 
 def expected_wait_ms(position: int, staffed: int, handling: int) -> int | None:

@@ -4,7 +4,17 @@ The roster follows the organisation through its versions: what an id holds (a st
 """
 
 from router.core.errors import EventRejected, Rejection
-from router.core.model import Agent, AgentId, AgentStatus, PortfolioId, SiteId, Strategy, TeamId
+from router.core.model import (
+    AGENT_NOT_READY,
+    AGENT_SIGNED_OUT,
+    Agent,
+    AgentId,
+    AgentStatus,
+    PortfolioId,
+    SiteId,
+    Strategy,
+    TeamId,
+)
 from router.core.organisation import Organisation
 from router.core.plans import make_plan, merge_needs
 from router.core.queues import Queue
@@ -20,6 +30,9 @@ from router.core.state import (
 )
 
 __all__ = ["Roster"]
+
+# Idle or at work.
+_STAFFED = frozenset(AgentStatus) - {AGENT_SIGNED_OUT, AGENT_NOT_READY}
 
 
 class Roster:
@@ -84,12 +97,12 @@ class Roster:
             country = record.country or country
             record.agent, record.team, record.removed = agent, team, False
             record.group = self._group(agent, team, site_id, country)
-            record.group.staffed += _is_staffed(record.status)
+            record.group.staffed += record.status in _STAFFED
         team.agents[record.status] += 1
 
     def forget(self, agent: AgentRecord) -> None:
         """Let go of a signed-out agent who is no longer in the organisation."""
-        agent.team.agents[AgentStatus.SIGNED_OUT] -= 1
+        agent.team.agents[AGENT_SIGNED_OUT] -= 1
         del self.agents[agent.agent_id]
 
     # --- Plans and groups ---
@@ -217,7 +230,7 @@ class Roster:
         counts = agent.team.agents
         counts[before] -= 1
         counts[status] += 1
-        agent.group.staffed += _is_staffed(status) - _is_staffed(before)
+        agent.group.staffed += (status in _STAFFED) - (before in _STAFFED)
         agent.history.append((now_ms, status, reason))
 
     def rest_again(self, agent: AgentRecord) -> None:
@@ -234,7 +247,7 @@ class Roster:
             team.agents = dict.fromkeys(AgentStatus, 0)
         for agent in self.agents.values():
             agent.team.agents[agent.status] += 1
-            agent.group.staffed += _is_staffed(agent.status)
+            agent.group.staffed += agent.status in _STAFFED
 
     def rest(self, agent: AgentRecord, now_ms: int) -> None:
         """Stand an idle agent, for whom no call waits, in the queues of its group."""
@@ -244,10 +257,6 @@ class Roster:
         if group.idle_by_occupancy is not None:
             agent.occupancy_ppm = _occupancy_ppm(agent, now_ms)
             group.idle_by_occupancy.push(agent.occupancy_ppm, agent.idle_since_ms, agent.agent_id, agent)
-
-
-def _is_staffed(status: AgentStatus) -> bool:
-    return status is not AgentStatus.SIGNED_OUT and status is not AgentStatus.NOT_READY
 
 
 def _occupancy_ppm(agent: AgentRecord, now_ms: int) -> int:

@@ -9,7 +9,9 @@ from bisect import bisect_left, insort
 
 from router.core.decisions import Rule
 from router.core.matching import personal_opens_ms
-from router.core.model import CallStatus
+from router.core.model import (
+    CALL_WAITING,
+)
 from router.core.queues import Queue
 from router.core.state import NEVER_MS, AgentRecord, CallRecord, TeamRecord
 
@@ -33,7 +35,7 @@ class WaitingRoom:
         """Let the call wait, at the place that its rank gives it."""
         self._last_stamp = call.stamp = self._last_stamp + 1
         self.count += 1
-        call.status = CallStatus.WAITING
+        call.status = CALL_WAITING
         call.held_until_ms = hold_until_ms
         call.rings_open = 0
         call.placed_ms = now_ms

@@ -14,6 +14,7 @@ from router.journal import JournalFenced, SqliteJournal
 from router.organisation_files import read_organisation
 from router.pseudonym import KEY_BYTES, Pseudonymiser, load_or_create_key
 from router.service.broker import EmbeddedBroker
+from router.service.garbage import collecting_seldom
 from router.service.http import create_app
 from router.service.http import serve as serve_http
 from router.service.mqtt import BrokerUrl
@@ -137,6 +138,7 @@ async def serve(
         )
         # The loop would see Ctrl-C only when all is read.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        stack.enter_context(collecting_seldom())
         if on_standby is None:
             service.start(on_record=on_record)
         else:

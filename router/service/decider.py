@@ -10,8 +10,7 @@ each `TimePassed` carries shows from where on.
 """
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, Self
 
 from msgspec import Struct
@@ -81,8 +80,8 @@ class Decider:
         self._index = position.index
         self._organisation_offset = position.organisation_offset
         self._digest = position.digest
-        self._recent: OrderedDict[int, Outcome] = OrderedDict(outcomes)
-        self._recent.setdefault(self._offset, Outcome())
+        self._recent: dict[int, Outcome] = dict(outcomes)
+        """By offset, of the last records; one that led to nothing has none."""
 
     @classmethod
     def of_first_record(cls, engine: Engine, description: OrganisationDescription, offset: int, at_ms: int) -> Self:
@@ -107,9 +106,8 @@ class Decider:
         elif not isinstance(event, TimePassed):
             self.serve_deadlines(at_ms)
         self._offset, self._index = offset, 0
-        self._recent[offset] = outcome = Outcome()
-        if len(self._recent) > _RECORDS_REMEMBERED:
-            self._recent.popitem(last=False)
+        # Offsets have no gaps.
+        self._recent.pop(offset - _RECORDS_REMEMBERED, None)
         self.now_ms = max(self.now_ms, at_ms)
         if isinstance(event, TimePassed):
             if event.digest is not None and event.digest != self._digest and self.diverged_at is None:
@@ -118,16 +116,18 @@ class Decider:
         try:
             decisions = self.engine.handle(event, now_ms=self.now_ms)
         except EventRejected as rejected:
-            outcome.rejected = rejected
+            # A copy: the one that is raised holds on to every frame it passes, and one of them to the outcome.
+            self._outcome().rejected = EventRejected(rejected.reason, rejected.detail)
             raise
         if isinstance(event, OrganisationChanged):
             self.description, self._organisation_offset = event.description, offset
-        return self._name(decisions)
+        return self._name(decisions) if decisions else []
 
     def serve_deadlines(self, now_ms: int) -> list[Decided]:
         """Serve what is due up to *now_ms*."""
         self.now_ms = max(self.now_ms, now_ms)
-        return self._name(self.engine.expire(self.now_ms))
+        decisions = self.engine.expire(self.now_ms)
+        return self._name(decisions) if decisions else []
 
     def outcome_of(self, offset: int) -> tuple[list[Decided], EventRejected | None]:
         """What the record at *offset* led to, as far as it is remembered."""
@@ -143,14 +143,21 @@ class Decider:
         for outcome in self._recent.values():
             yield from outcome.decided
 
-    def _name(self, decisions: Iterable[Decision]) -> list[Decided]:
-        decided = []
-        for decision in decisions:
-            decided.append(Decided(DecisionId(self._epoch, self._offset, self._index), decision))
-            self._index += 1
-        if decided:
-            self._recent[self._offset].decided.extend(decided)
-            self._digest = hashlib.blake2b(_words(decided), digest_size=_DIGEST_BYTES, key=self._digest).digest()
+    def _outcome(self) -> Outcome:
+        """Of the present record."""
+        outcome = self._recent.get(self._offset)
+        if outcome is None:
+            outcome = self._recent[self._offset] = Outcome()
+        return outcome
+
+    def _name(self, decisions: Sequence[Decision]) -> list[Decided]:
+        epoch, offset = self._epoch, self._offset
+        decided = [
+            Decided(DecisionId(epoch, offset, index), decision) for index, decision in enumerate(decisions, self._index)
+        ]
+        self._index += len(decided)
+        self._outcome().decided += decided
+        self._digest = hashlib.blake2b(_words(decided), digest_size=_DIGEST_BYTES, key=self._digest).digest()
         return decided
 
 
