@@ -67,39 +67,26 @@ class Flaw(Exception):
 
 
 class History:
-    """What the engine has been fed, on disk, so that a flaw can be met again: also one that kills the process.
-
-    A message is written before it is looked at, and overwritten by the next if it was refused by the decoder and so
-    has left no trace.
-    """
+    """What has been fed, on disk before it is looked at, so that a flaw can be met again: also one that kills."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        self._size = self._next = 0
+        self._file = path.open("wb", buffering=0)
 
     def write(self, message: Message) -> None:
         record = msgpack.packb(tuple(message), unicode_errors="surrogatepass")
-        self._next = self._size + os.pwrite(self._file, len(record).to_bytes(4, "big") + record, self._size)
-
-    def keep(self) -> None:
-        self._size = self._next
+        self._file.write(len(record).to_bytes(4, "big") + record)
 
     def close(self) -> None:
-        os.ftruncate(self._file, self._next)
-        os.close(self._file)
+        self._file.close()
 
     @staticmethod
     def read(path: Path) -> Iterator[Message]:
-        """The messages, the offending one last. After a kill, remains of longer messages may follow it."""
-        data = path.read_bytes()
-        place = 0
-        while place + 4 <= len(data):
-            start, place = place + 4, place + 4 + int.from_bytes(data[place : place + 4], "big")
-            try:
-                yield Message(*msgpack.unpackb(data[start:place], unicode_errors="surrogatepass"))
-            except (ValueError, TypeError):
-                return
+        """The messages in order."""
+        with path.open("rb") as file:
+            while head := file.read(4):
+                record = file.read(int.from_bytes(head, "big"))
+                yield Message(*msgpack.unpackb(record, unicode_errors="surrogatepass"))
 
 
 class World:
@@ -146,8 +133,6 @@ class World:
             self.counts[f"refused by the decoder: {refusal.reason}"] += 1
             self._check_refusal(refusal)
             return
-        if self._history is not None:
-            self._history.keep()
         self._take(arrived, message.step_ms)
 
     def _take(self, arrived: Input, step_ms: int) -> None:
