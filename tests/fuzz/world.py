@@ -109,7 +109,7 @@ class World:
         self._calls: deque[CallId] = deque([CallId("c0")], maxlen=20)
         description = self.descriptions[0]
         signal.signal(signal.SIGALRM, _too_slow)
-        self._decider = Decider(Engine(description, limits=_LIMITS), description, 0)
+        self._decider = Decider.of_first_record(Engine(description, limits=_LIMITS), description, 0, self._now_ms)
         self._resume()
 
     def feed(self, message: Message) -> None:
