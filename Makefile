@@ -6,7 +6,11 @@ BIN := $(VENV)/bin
 # How many times as fast as life the callers of `make run` live.
 SPEED ?= 5
 
-.PHONY: run test bench clean
+# How many payloads `make fuzz` sends; a million take a quarter of an hour.
+PAYLOADS ?= 1000000
+SEED ?= 1
+
+.PHONY: run test bench fuzz clean
 
 run: $(VENV)/.run
 	$(BIN)/router run config/laquila --show --always-open --play $(SPEED)
@@ -20,6 +24,10 @@ test: $(VENV)/.dev
 bench: $(VENV)/.run
 	$(BIN)/python -m benchmarks
 
+# atheris has wheels for Linux on x86-64; elsewhere: .venv/bin/python -m tests.fuzz, which is not guided by coverage.
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m tests.fuzz --guided --payloads $(PAYLOADS) --seed $(SEED)
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -32,6 +40,11 @@ $(VENV)/.dev: pyproject.toml
 	$(MAKE) --no-print-directory $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.run
+
+$(VENV)/.fuzz: pyproject.toml
+	$(MAKE) --no-print-directory $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	touch $@
 
 # Debian ships the module that puts pip into virtual environments in a package of its own.
 $(BIN)/python:

@@ -37,6 +37,7 @@ from router.core.model import (
     Team,
 )
 from router.reading import (
+    Lines,
     Note,
     PhoneNumber,
     StructT,
@@ -54,6 +55,9 @@ from router.reading import (
 __all__ = ["ClientRow", "load_organisation", "read_organisation"]
 
 Pseudonym = Callable[[str], str]
+
+# One wrong column of ten million clients would fill the memory with problems; nobody reads more than this.
+_PROBLEMS_MAX = 10_000
 
 _TABLES = ("sites", "suppliers", "teams", "portfolios", "segments", "agents", "clients")
 
@@ -175,13 +179,19 @@ def _tables_in_csv(
     number = 0
     try:
         with opened(path) as text:
-            header = text.readline()
-            reader = csv.reader(chain([header], text), delimiter=max(",;\t", key=header.count))
+            lines = Lines(text)
+            header = next(lines, "")
+            reader = csv.reader(chain([header], lines), delimiter=max(",;\t", key=header.count))
             columns = [cell.strip() for cell in next(reader, [])]
             known = _known_columns(columns, kind, noter(problems, f"{name}, row 1"))
             if not known:
                 return
             for number, cells in enumerate(reader, start=2):
+                lines.row_length = 0
+                if len(problems) >= _PROBLEMS_MAX:
+                    message = f"{len(problems)} problems so far, so the rest was not read: mend these first"
+                    problems.append(Problem(f"{name}, from row {number}", "", message))
+                    return
                 if not any(cells):
                     continue
                 where = f"{name}, row {number}"
@@ -199,7 +209,9 @@ def _tables_in_csv(
     except csv.Error as error:
         problems.append(Problem(f"{name}, after row {number}" if number else name, "", f"is not CSV: {error}"))
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        problems.append(Problem(name, "", f"cannot be read: {reason_of(error)}"))
+        problems.append(
+            Problem(f"{name}, after row {number}" if number else name, "", f"cannot be read: {reason_of(error)}")
+        )
 
 
 def _known_columns(columns: list[str], kind: type[Struct], note: Note) -> list[str]:

@@ -47,7 +47,10 @@ from router.core.model import (
 )
 
 __all__ = [
+    "ROW_LENGTH_MAX",
+    "TOML_LENGTH_MAX",
     "UNREAD",
+    "Lines",
     "Note",
     "StructT",
     "fields_of",
@@ -74,6 +77,11 @@ BrokerUrl = Annotated[
 ]
 # What a number must look like is for the pseudonymiser to say; this only keeps other things from it.
 PhoneNumber = Annotated[str, Meta(pattern=r"^\+?[0-9][0-9()./-]{2,31}\Z")]
+
+ROW_LENGTH_MAX = 1_000_000
+"""Characters of a row. Python's csv takes 131,072 a cell, and the longest row anybody meant has some thousand."""
+TOML_LENGTH_MAX = 20_000_000
+"""Characters of a TOML file: some 100,000 agents. Reading it takes a minute and a hundred times the memory."""
 
 UNREAD = object()
 """Stands for a value that could not be read, because None is a value."""
@@ -365,10 +373,40 @@ def opened(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", newline="")
 
 
+class Lines:
+    """The lines of a file of rows, for `csv.reader`; set `row_length` to 0 after each row.
+
+    A row may run over many lines, and a file of a few MB unpack to a line of many GB: neither may fill the memory.
+
+    Raises:
+        ValueError: While iterating: a row has more than `ROW_LENGTH_MAX` characters.
+    """
+
+    def __init__(self, text: TextIO) -> None:
+        self.row_length = 0
+        self._text = text
+
+    def __iter__(self) -> "Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(ROW_LENGTH_MAX + 1)
+        if not line:
+            raise StopIteration
+        self.row_length += len(line)
+        if self.row_length > ROW_LENGTH_MAX:
+            raise ValueError(f"a row has more than {ROW_LENGTH_MAX:,} characters: is a quote or a line break missing?")
+        return line
+
+
 def read_toml(path: Path, note: Note) -> dict[str, Any] | None:
     try:
         with opened(path) as text:
-            return tomllib.loads(text.read())
+            content = text.read(TOML_LENGTH_MAX + 1)
+        if len(content) > TOML_LENGTH_MAX:
+            note("", f"has more than {TOML_LENGTH_MAX:,} characters: put agents and clients into CSV files")
+            return None
+        return tomllib.loads(content)
     except FileNotFoundError:
         note("", f"there is no such file: looked for {path.absolute()}")
     except UnicodeDecodeError as error:

@@ -454,6 +454,44 @@ def test_semantic_problems_join_those_of_reading(tmp_path: Path) -> None:
     assert ("organisation.toml, agents entry 1", "team_id") in {(p.where, p.field) for p in caught.value.problems}
 
 
+def test_a_line_that_never_ends_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    """100 MB of text, from 100 kB; in the header, in a row, and in rows that a forgotten quote makes one."""
+    path = write(tmp_path, organisation='agents_file = "agents.csv.gz"')
+    rows = (AGENTS_HEADER + "A1,t,,,,,\n").encode()
+    for start, piece in ((b"", b","), (rows, b"x"), (rows + b'"', b'\n","')):
+        with gzip.open(tmp_path / "agents.csv.gz", "wb", compresslevel=1) as file:
+            file.write(start)
+            for _ in range(100):
+                file.write(piece * (1_000_000 // len(piece)))
+
+        _, (problem,) = read_organisation(path, PSEUDONYM)
+
+        assert problem.where == ("agents.csv.gz, after row 2" if start else "agents.csv.gz")
+        assert "a row has more than 1,000,000 characters" in problem.message
+
+
+def test_toml_that_unpacks_to_far_too_much_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "organisation.toml.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for _ in range(100):
+            file.write(b"# \n" * 250_000)
+
+    _, (problem, *_) = read_organisation(path, PSEUDONYM)
+
+    assert "has more than 20,000,000 characters" in problem.message
+
+
+def test_problems_are_not_collected_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.organisation_files._PROBLEMS_MAX", 10)
+    rows = "A1,t,gold:99\n" * 12
+    path = write(tmp_path, organisation=NAMES_FILES, agents="agent_id,team_id,skills\n" + rows, clients=CLIENTS_HEADER)
+
+    _, found = read_organisation(path, PSEUDONYM)
+
+    assert found[-1].where == "agents.csv, from row 12"
+    assert "10 problems so far" in found[-1].message
+
+
 # --- Whatever is written ----------------------------------------------------------------------------------
 
 SEEDS = (MISTAKEN_ORGANISATION, NAMES_FILES, AGENTS_HEADER + "A1,t,gold:3,it,,,\n", MISTAKEN_CLIENTS)
@@ -519,6 +557,45 @@ def test_any_bytes_are_read_or_refused_with_reasons(
         (tmp_path / name).write_bytes(content)
 
     check_reads_or_says_why(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def laquila() -> dict[str, list[str]]:
+    """The lines of the large example, as many of each file as make a small one."""
+    names = ("organisation.toml", "agents.csv", "clients.csv")
+    return {name: (CONFIG / "laquila" / name).read_text(encoding="utf-8").splitlines()[:30] for name in names}
+
+
+CELLS = st.one_of(
+    st.sampled_from(["", "+39 0999 87654321", "0999-87654321 ", '"', "gold:3 gold:4", "2026-13-01", "9" * 30, "none"]),
+    st.text(max_size=8),
+    st.integers(1, 40).map(lambda length: "A1 " * length),
+)
+
+
+@settings(PROBE, derandomize=True)
+@given(data=st.data())
+def test_laquila_with_other_cells_lines_and_encodings_is_read_or_refused_with_reasons(
+    tmp_path: Path, laquila: dict[str, list[str]], data: st.DataObject
+) -> None:
+    """Whatever is wrong, every problem names file and row, and none shows a telephone number."""
+    for name, original in laquila.items():
+        lines = list(original)
+        for _ in range(data.draw(st.integers(0, 4))):
+            place = data.draw(st.integers(0, len(lines) - 1))
+            cells = lines[place].split(",")
+            cells[data.draw(st.integers(0, len(cells) - 1))] = data.draw(CELLS)
+            lines[place] = data.draw(st.sampled_from([",", ",", ",", ";", "\t", "|"])).join(cells)
+            if data.draw(st.booleans()):
+                lines.insert(data.draw(st.integers(0, len(lines))), lines[place])
+        encoding = data.draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "latin-1", "utf-16"]))
+        content = data.draw(st.sampled_from(["\n", "\n", "\r\n", "\r", "\0"])).join(lines)
+        (tmp_path / name).write_bytes(content.encode(encoding, errors="replace"))
+
+    _, found = read_organisation(tmp_path / "organisation.toml", PSEUDONYM)
+
+    assert all(problem.where.startswith(tuple(laquila)) and problem.message for problem in found)
+    assert "87654321" not in str(found)
 
 
 # --- The examples -----------------------------------------------------------------------------------------

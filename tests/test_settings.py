@@ -1,10 +1,13 @@
 """The router's own settings: a file, overruled by the environment, and refused with every problem at once."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from router.core.errors import Problem
 from router.settings import Settings, SettingsError, load_settings
@@ -192,10 +195,56 @@ def test_whatever_is_written_the_answer_is_settings_or_a_clear_error(
 ) -> None:
     (tmp_path / "router.toml").write_bytes(content)
 
+    check_loads_or_says_why(tmp_path, environ)
+
+
+def check_loads_or_says_why(folder: Path, environ: dict[str, str]) -> None:
     found: tuple[Problem, ...] = ()
     try:
-        load_settings(tmp_path, environ)
+        load_settings(folder, environ)
     except SettingsError as error:
         found = error.problems
 
-    assert all(problem.where and problem.message for problem in found)
+    assert all(problem.where.endswith("router.toml") or problem.where == "environment" for problem in found)
+    assert all(problem.message for problem in found)
+    assert "hunter2" not in str(found)
+
+
+SECTIONS = {each.name: [*each.type.__struct_fields__, "x"] for each in structs.fields(Settings)} | {"x": ["x"]}
+PLAIN = (
+    st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["", ".", "9464", "mqtts://a:hunter2@b:1", "mqtt://a:hunter2@b:x", "\0", "x" * 5_000, "::1"])
+    | st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=10)
+)  # fmt: skip
+ANY = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3), max_leaves=5)
+CONTENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        name: ANY | st.dictionaries(st.sampled_from(names), ANY | st.dictionaries(st.just("x"), ANY), max_size=4)
+        for name, names in SECTIONS.items()
+    },
+)
+VARIABLES = st.sampled_from(
+    [f"ROUTER_{name}__{field}".upper() for name, names in SECTIONS.items() for field in names]
+    + ["ROUTER_", "ROUTER___"]
+)
+
+
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(content=CONTENTS, environ=st.dictionaries(VARIABLES, PLAIN.map(str), max_size=4))
+def test_whatever_the_fields_hold_the_answer_is_settings_or_a_clear_error(
+    tmp_path: Path, content: dict[str, Any], environ: dict[str, str]
+) -> None:
+    (tmp_path / "router.toml").write_text("\n".join(f"{name} = {toml(value)}" for name, value in content.items()))
+
+    check_loads_or_says_why(tmp_path, environ)
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {toml(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps(value)

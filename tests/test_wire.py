@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from contextlib import suppress
 from datetime import date, time
 from typing import Any
 
@@ -613,3 +614,29 @@ def test_a_record_with_a_valid_checksum_must_still_hold_an_event(body: bytes, co
 
     with pytest.raises(WireError, match=says):
         decode_record(head + body)
+
+
+KEYS = st.sampled_from(["v", "id", "type", "at_ms", "rule", "path", "call_id", "epoch", "limits", "description", "x"])
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    message=OUTPUTS | st.builds(RouterResumed, epoch=st.integers(0, 9), limits=st.just(Limits())),
+    changes=st.dictionaries(KEYS, VALUES, max_size=3),
+    damage=st.none() | st.tuples(st.integers(0, 300), st.binary(max_size=4)),
+    compressed=st.booleans(),
+)
+def test_whatever_is_read_back_is_a_message_or_an_error_of_the_wire(
+    message: Any, changes: dict[str, Any], damage: tuple[int, bytes] | None, *, compressed: bool
+) -> None:
+    """Of a broker that anybody may write to, and of records whose checksum is right but whose content is not."""
+    body = msgpack.packb({"v": 1, "id": "1.2.3", "at_ms": 7, **msgspec.to_builtins(message), **changes})
+    if damage is not None:
+        place, piece = damage
+        body = body[:place] + piece + body[place + len(piece) :]
+    packed = zlib.compress(body) if compressed else body
+    record = b"\x01" + bytes([compressed]) + zlib.crc32(packed).to_bytes(4, "big") + packed
+
+    for read in (lambda: decode_output(body), lambda: decode_record(record)):
+        with suppress(WireError):
+            read()

@@ -103,7 +103,7 @@ class Engine:
         self._now = 0
         self._out: list[Decision] = []
         self._organisation = Organisation(description)
-        self._roster = Roster(self._organisation, plans_max=limits.plans_max)
+        self._roster = Roster(self._organisation, plans_max=limits.plans_max, plan_members_max=limits.plan_members_max)
         self._waiting = WaitingRoom()
         self._deadlines = Deadlines()
         self._tallies = Tallies()

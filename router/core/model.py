@@ -337,3 +337,5 @@ class Limits(Struct, frozen=True, kw_only=True):
     past_calls_max: int = 10_000
     # A kind of call is made of what a call asks for, so that a stranger could invent kinds without end.
     plans_max: int = 4_096
+    # In a large organisation a plan lists thousands of groups, at some 500 bytes each: 500 MB in all.
+    plan_members_max: int = 1_000_000

@@ -37,6 +37,11 @@ from router.core.model import (
 __all__ = ["Organisation", "Route", "ownership_on", "satisfied_after_ms"]
 
 
+# A closed portfolio hands on at once, so a chain of them is walked in one go, each a call within the one before; the
+# longest that anybody meant was team, region, country, message.
+_FALLBACKS_MAX = 16
+
+
 class Route(NamedTuple):
     """How a portfolio reaches a team."""
 
@@ -165,6 +170,7 @@ def _problems(description: OrganisationDescription) -> Iterator[Problem]:
     yield from _skills_nobody_has(description)
     yield from _endless_backups(description)
     yield from _endless_fallbacks(description)
+    yield from _long_fallbacks(description)
     yield from known.unserved_portfolios()
 
 
@@ -331,6 +337,24 @@ def _endless_fallbacks(description: OrganisationDescription) -> Iterator[Problem
             f"the fallbacks of {' and '.join(circle)} lead round in a circle, which never ends: let one end in a "
             "number, a call-back or a message",
         )
+
+
+def _long_fallbacks(description: OrganisationDescription) -> Iterator[Problem]:
+    """Chains of fallbacks that no caller would live to see the end of; circles are reported apart."""
+    fallbacks = ((p.portfolio_id, p.fallback) for p in description.portfolios)
+    after = {str(p): fallback.target for p, fallback in fallbacks if fallback.kind is FallbackKind.PORTFOLIO}
+    for portfolio in description.portfolios:
+        chain = [str(portfolio.portfolio_id)]
+        while chain[-1] in after and len(chain) <= _FALLBACKS_MAX + 1:
+            chain.append(after[chain[-1]])
+        # Named once, where the chain is just too long, and not for all who lead to it.
+        if len(chain) == _FALLBACKS_MAX + 2 and chain[-1] not in after:
+            yield Problem(
+                portfolio.where,
+                "fallback",
+                f"leads through more than {_FALLBACKS_MAX} portfolios, one after the other, to {chain[-1]!r}: "
+                "shorten the way",
+            )
 
 
 def _circles(edges: Iterable[tuple[str, str]]) -> Iterator[list[str]]:

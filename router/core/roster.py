@@ -38,7 +38,7 @@ _STAFFED = frozenset(AgentStatus) - {AGENT_SIGNED_OUT, AGENT_NOT_READY}
 class Roster:
     """Records of everything that an organisation names, and the plans made from it."""
 
-    def __init__(self, organisation: Organisation, *, plans_max: int) -> None:
+    def __init__(self, organisation: Organisation, *, plans_max: int, plan_members_max: int) -> None:
         self.agents: dict[AgentId, AgentRecord] = {}
         self.teams: dict[TeamId, TeamRecord] = {}
         self.sites: dict[SiteId, SiteRecord] = {}
@@ -46,8 +46,12 @@ class Roster:
         """Those of earlier versions too: their tallies still count."""
         self._groups: dict[GroupKey, Group] = {}
         self._groups_by_team: dict[TeamId, list[Group]] = {}
+        self._own_groups: set[GroupKey] = set()
+        """Those in which agents are who sit at their own site."""
         self._plans: dict[tuple[PortfolioId, Requirement], Plan] = {}
         self._plans_max = plans_max
+        self._plan_members = 0
+        self._plan_members_max = plan_members_max
         self._last_stamp = 0
         self.adopt(organisation)
 
@@ -56,9 +60,10 @@ class Roster:
     def adopt(self, organisation: Organisation) -> list[AgentRecord]:
         """Follow a version of the organisation; returns the agents who are no longer in it."""
         self.organisation = organisation
-        self._plans.clear()
+        self._forget_plans()
         self._groups.clear()
         self._groups_by_team.clear()
+        self._own_groups.clear()
         old_teams, self.teams = self.teams, {}
         for team_id, team in organisation.teams.items():
             record = self.teams[team_id] = old_teams.get(team_id) or TeamRecord(team)
@@ -86,6 +91,7 @@ class Roster:
         site_id = agent.site_id or team.team.site_id
         # Made for those too who sit elsewhere today: a call that they could serve from their own site is servable.
         own_group = self._group(agent, team, site_id, self.sites[site_id].site.country)
+        self._own_groups.add(own_group.key)
         record = self.agents.get(agent.agent_id)
         if record is None:
             record = self.agents[agent.agent_id] = AgentRecord(agent, team, own_group)
@@ -113,8 +119,8 @@ class Roster:
         key = (portfolio.portfolio_id, asked)
         plan = self._plans.get(key)
         if plan is None:
-            if len(self._plans) >= self._plans_max:
-                self._plans.clear()
+            if len(self._plans) >= self._plans_max or self._plan_members >= self._plan_members_max:
+                self._forget_plans()
             strategy = self.teams[record.owner_team_id].team.strategy
             routes = self.organisation.routes[portfolio.portfolio_id]
             plan = make_plan(portfolio, merge_needs(portfolio, asked), routes, self._groups_by_team, strategy)
@@ -122,7 +128,12 @@ class Roster:
                 for group in plan.ring_of:
                     self._order_by_occupancy(group, now_ms)
             self._plans[key] = plan
+            self._plan_members += len(plan.ring_of)
         return plan
+
+    def _forget_plans(self) -> None:
+        self._plans.clear()
+        self._plan_members = 0
 
     def _group(self, agent: Agent, team: TeamRecord, site_id: SiteId, country: str) -> Group:
         key = GroupKey(
@@ -211,8 +222,20 @@ class Roster:
         agent.group = self._group(agent.agent, agent.team, site_id, home_country or site.site.country)
         if len(self._groups) == known:
             return False
-        self._plans.clear()
+        self._forget_plans()
+        # Everybody needs two groups at most, at the own site and where they sit now; twice that before looking
+        # again keeps the cost of looking small.
+        if len(self._groups) > 4 * len(self.agents):
+            self._forget_groups()
         return True
+
+    def _forget_groups(self) -> None:
+        """Let go of groups that nobody is in: a stranger could sign agents in from every country of the alphabet."""
+        needed = self._own_groups | {agent.group.key for agent in self.agents.values()}
+        self._groups = {key: group for key, group in self._groups.items() if key in needed}
+        self._groups_by_team.clear()
+        for key, group in self._groups.items():
+            self._groups_by_team.setdefault(key.team_id, []).append(group)
 
     def stand_up(self, agent: AgentRecord) -> None:
         """Give the agent's seat free."""

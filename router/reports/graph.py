@@ -172,7 +172,7 @@ class Staff:
     """Agents by group, and the plan that each portfolio's calls follow."""
 
     def __init__(self, organisation: Organisation) -> None:
-        roster = Roster(organisation, plans_max=1)
+        roster = Roster(organisation, plans_max=1, plan_members_max=1)
         self.agents_by_group: dict[Group, list[Agent]] = defaultdict(list)
         """Agents by id."""
         self.group_of: dict[AgentId, Group] = {}

@@ -32,6 +32,7 @@ from msgspec import Meta, Struct, field
 
 from router.core.errors import Problem, RouterError
 from router.core.model import AgentId, CallId, ClientId, Country, Id
+from router.reading import Lines, masked
 
 __all__ = [
     "CallLog", "CallLogError", "Columns", "ImportReport", "LogMapping", "LoggedCall", "Outcomes", "Refusal",
@@ -194,8 +195,9 @@ def load_mapping(path: Path) -> LogMapping:
         mapping = msgspec.toml.decode(path.read_bytes(), type=LogMapping)
     except OSError as error:
         raise CallLogError([Problem(str(path), "", error.strerror or str(error))]) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CallLogError([Problem(str(path), "", str(error))]) from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        # ValueError: not UTF-8, or an integer of more than 4,300 digits.
+        raise CallLogError([Problem(str(path), "", masked(str(error)))]) from error
     if problems := [*_mapping_problems(mapping, str(path))]:
         raise CallLogError(problems)
     return mapping
@@ -284,19 +286,22 @@ def _column_problems(header: Sequence[str], mapping: LogMapping, where: str) -> 
         return
     for setting, name in missing:
         nearest = difflib.get_close_matches(name, header, n=1, cutoff=0.5)
-        yield Problem(where, setting, f"no column {name!r}" + (f", did you mean {nearest[0]!r}?" if nearest else ""))
+        yield Problem(
+            where, setting, f"no column {name!r}" + (f", did you mean {masked(nearest[0])!r}?" if nearest else "")
+        )
     if missing:
-        yield Problem(where, "header", f"has {', '.join(header)}"[:1_000])
+        yield Problem(where, "header", f"has {', '.join(map(masked, header))}"[:1_000])
     for name, count in Counter(header).items():
         if count > 1:
-            yield Problem(where, name, f"{count} columns have this name")
+            yield Problem(where, masked(name), f"{count} columns have this name")
 
 
 def _read_rows(text: io.TextIOWrapper, mapping: LogMapping, where: str) -> CallLog:
-    reader = csv.reader(text, delimiter=mapping.delimiter)
+    lines = Lines(text)
+    reader = csv.reader(lines, delimiter=mapping.delimiter)
     try:
         header = [name.strip() for name in next(reader, [])]
-    except csv.Error as error:
+    except (csv.Error, ValueError) as error:
         raise CallLogError([Problem(where, "header", str(error))]) from error
     if problems := [*_column_problems(header, mapping, where)]:
         raise CallLogError(problems)
@@ -307,6 +312,7 @@ def _read_rows(text: io.TextIOWrapper, mapping: LogMapping, where: str) -> CallL
     ignored: Counter[str] = Counter()
     read = refused = 0
     while True:
+        lines.row_length = 0
         try:
             cells = next(reader, None)
             if cells is None:
@@ -330,6 +336,8 @@ def _read_rows(text: io.TextIOWrapper, mapping: LogMapping, where: str) -> CallL
                     (error.column, error.message) if isinstance(error, _RefusedRowError) else ("", str(error))
                 )
                 refusals.append(Refusal(reader.line_num, column, message))
+        except ValueError as error:
+            raise CallLogError([Problem(f"{where}, after row {reader.line_num}", "", str(error))]) from error
     report = ImportReport(
         rows_read=read,
         rows_used=len(calls),
@@ -413,7 +421,9 @@ class _RowParser:
         if outcome in outcomes.answered:
             return True
         if outcome not in outcomes.abandoned:
-            raise _RefusedRowError(self._columns.outcome, f"{outcome[:40]!r} is not among the outcomes of the mapping")
+            raise _RefusedRowError(
+                self._columns.outcome, f"{masked(outcome)[:40]!r} is not among the outcomes of the mapping"
+            )
         if outcomes.abandoned_needs is not None and self._text(row, outcomes.abandoned_needs) is None:
             raise _IgnoredRowError(f"{self._columns.outcome} {outcome} without {outcomes.abandoned_needs}")
         return False
@@ -437,7 +447,7 @@ class _RowParser:
         if text is None:
             return None
         if len(text) > _ID_LENGTH_MAX or not _ID.match(text):
-            message = f"{text[:40]!r} is not an id: 1 to {_ID_LENGTH_MAX} letters, digits and . _ : @ -"
+            message = f"{masked(text)[:40]!r} is not an id: 1 to {_ID_LENGTH_MAX} letters, digits and . _ : @ -"
             raise _RefusedRowError(column or "", message)
         return text
 
@@ -459,7 +469,7 @@ class _RowParser:
             try:
                 declared_ms = _seconds_to_ms(text, decimal_comma=self._mapping.delimiter != ",")
             except (ValueError, OverflowError) as error:
-                raise _RefusedRowError(column or "", f"{text[:40]!r} is not a duration in seconds") from error
+                raise _RefusedRowError(column or "", f"{masked(text)[:40]!r} is not a duration in seconds") from error
             if end_ms is not None and abs(end_ms - start_ms - declared_ms) > self._tolerance_ms:
                 noted.append(f"{name} by its own column, which its times contradict")
             return self._checked_ms(declared_ms, column or "")
@@ -496,7 +506,9 @@ class _RowParser:
             second_ms = _since_epoch_ms(moment.replace(tzinfo=self._zone, fold=1))
             return second_ms if second_ms >= after_ms else first_ms
         except (ValueError, OverflowError) as error:
-            raise _RefusedRowError(column, f"{text[:40]!r} is not a time as {self._mapping.time_format!r}") from error
+            raise _RefusedRowError(
+                column, f"{masked(text)[:40]!r} is not a time as {self._mapping.time_format!r}"
+            ) from error
 
     def _on_its_day(self, row: dict[str, str], moment: time, *, anchor_in: str) -> datetime:
         date_in = self._mapping.date or ""
@@ -505,7 +517,7 @@ class _RowParser:
             day: date = self._parse_day(day_text or "")
         except ValueError as error:
             raise _RefusedRowError(
-                date_in, f"{row[date_in][:40]!r} is not a day as {self._mapping.date_format!r}"
+                date_in, f"{masked(row[date_in])[:40]!r} is not a day as {self._mapping.date_format!r}"
             ) from error
         local = datetime.combine(day, moment)
         anchor_text = self._text(row, anchor_in)

@@ -1,12 +1,14 @@
 """Bounds on what strangers can make the engine keep."""
 
 import gc
+from itertools import product
+from string import ascii_uppercase
 
 from router.core import Limits
 from router.core.errors import Rejection
 from router.core.events import CallAbandoned, CallArrived, CallEnded
 from router.core.model import CallId, OrganisationDescription
-from router.core.state import CallRecord, Plan
+from router.core.state import CallRecord, Group, Plan
 from tests.core.builders import Bench, accepted, agent, link, need, offers, organisation, portfolio, team, the_offer
 
 
@@ -114,6 +116,46 @@ def test_kinds_of_calls_that_strangers_invent_do_not_pile_up() -> None:
         bench.hang_up(number, f"c{number}")
 
     assert in_memory(Plan) - before <= 8 + 4
+
+
+def test_plans_are_forgotten_by_what_they_list_in_a_large_organisation() -> None:
+    """Twenty groups a plan: of five hundred kinds of calls, plans of a hundred members in all are kept."""
+    people = [agent(f"a{number}", "aquila", f"data:1 s{number}") for number in range(20)]
+    description = organisation([team("aquila")], [portfolio("gold", "aquila")], people)
+    before = in_memory(Plan)
+    bench = Bench(description, Limits(plan_members_max=100, past_calls_max=4))
+    bench.ready("a0")
+    for number in range(500):
+        bench.arrive(number, f"c{number}", skills=(need("data", 1, (number, 0)),))
+        bench.hang_up(number, f"c{number}")
+
+    assert in_memory(Plan) - before <= 100 // 20 + 4
+
+
+def test_groups_of_agents_at_home_in_every_country_do_not_pile_up() -> None:
+    """Whoever signs agents in from all the countries of the alphabet leaves no more groups than there are people."""
+    before = in_memory(Group)
+    bench = Bench(aquila())
+    for number, country in enumerate(map("".join, product(ascii_uppercase, repeat=2))):
+        bench.sign_in(number, "ana", country=country)
+        bench.sign_out(number, "ana")
+    bench.sign_in(1_000, "bo")
+    bench.arrive(1_000, "c1")
+
+    assert in_memory(Group) - before <= 4 * 2
+    assert offers(bench.back(1_001, "bo")) == {"c1": "bo"}
+
+
+def test_agent_at_home_in_a_country_is_found_after_other_groups_were_forgotten() -> None:
+    bench = Bench(aquila())
+    bench.sign_in(0, "bo", country="RO")
+    bench.back(0, "bo")
+    for number, country in enumerate(map("".join, product("ABC", repeat=2))):
+        bench.sign_in(number, "ana", country=country)
+        bench.sign_out(number, "ana")
+
+    assert offers(bench.arrive(10, "c1", countries=("RO",))) == {"c1": "bo"}
+    assert offers(bench.arrive(10, "c2", countries=("IT",))) == {}
 
 
 def test_forgotten_plan_is_made_again_for_the_same_queue() -> None:

@@ -1,6 +1,7 @@
 """The organisation as a graph: what it compiles to, and what can be wrong with it."""
 
 from datetime import date, time
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from router.core.model import (
     FallbackKind,
     Hours,
     OrganisationDescription,
+    Outcome,
     Ownership,
     PortfolioId,
     Segment,
@@ -22,6 +24,7 @@ from router.core.organisation import Organisation, ownership_on, satisfied_after
 from tests.core.builders import (
     SITE,
     SUPPLIER,
+    Bench,
     agent,
     client,
     link,
@@ -411,3 +414,32 @@ def test_message_counts_the_problems_and_shows_the_first_three() -> None:
     assert str(many.value) == "5 problems in the organisation: " + "; ".join(
         f"K{number}, portfolio_id: there is no portfolio 'x'" for number in range(3)
     )
+
+
+def chain_of_fallbacks(length: int) -> OrganisationDescription:
+    """Each portfolio hands on to the next; the last to a message. All but the last are closed for ever."""
+    names = [f"p{number}" for number in range(length + 1)]
+    closed = tuple(
+        portfolio(name, "aquila", fallback=Fallback(FallbackKind.PORTFOLIO, following), hours=NEVER)
+        for name, following in pairwise(names)
+    )
+    return aquila(portfolios=[*closed, portfolio(names[-1], "aquila", hours=NEVER)])
+
+
+NEVER = (Hours((), time(8), time(9)),)
+
+
+def test_chain_of_fallbacks_as_long_as_allowed_is_walked_to_its_end() -> None:
+    bench = Bench(chain_of_fallbacks(16))
+
+    decisions = bench.arrive(0, "c1")
+
+    assert len(decisions) == 17
+    assert bench.outcome("c1") is Outcome.FALLBACK
+
+
+@pytest.mark.parametrize("length", [17, 18, 2_000])
+def test_chain_of_fallbacks_that_is_too_long_is_named_once(length: int) -> None:
+    says = f"leads through more than 16 portfolios, one after the other, to 'p{length}': shorten the way"
+
+    assert problems(chain_of_fallbacks(length)) == [Problem(f"p{length - 17}", "fallback", says)]

@@ -416,3 +416,46 @@ def test_any_rows_are_used_ignored_or_refused(
         assert call.arrived_ms >= 0
         assert 0 <= call.wait_ms <= 86_400_000
         assert 0 <= call.service_ms <= 86_400_000
+
+
+def test_no_refusal_shows_a_number_that_stands_in_the_wrong_column(write: Writer) -> None:
+    number = "+39 0999 87654321"
+    for column in range(len(HEADER.split(","))):
+        cells = ["c1", "k", "gold", "gold", "2024-03-04", "", "09:00:00", "09:00:10", "09:01:00", "ok", "ana"]
+        cells[column] = number
+
+        report = read_calls(write(",".join(cells)), TIMES_OF_DAY).report
+
+        assert "87654321" not in str(report.lines())
+    with pytest.raises(CallLogError) as refusal:
+        read_calls(write(header=f"{HEADER},{number},{number}".replace("queued", number)), TIMES_OF_DAY)
+    assert "87654321" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("start", ["", HEADER + "\n", HEADER + '\n"'], ids=["header", "row", "quoted"])
+def test_line_that_never_ends_is_refused_before_it_fills_the_memory(tmp_path: Path, start: str) -> None:
+    """100 MB of text, from 100 kB."""
+    path = tmp_path / "log.csv.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(start.encode())
+        for _ in range(100):
+            file.write(b"," * 1_000_000)
+
+    with pytest.raises(CallLogError, match="a row has more than 1,000,000 characters"):
+        read_calls(path, TIMES_OF_DAY)
+
+
+def test_row_that_runs_over_line_after_line_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(HEADER + '\n"' + '\n","' * 500_000)
+
+    with pytest.raises(CallLogError, match=r"after row .*: a row has more than"):
+        read_calls(path, TIMES_OF_DAY)
+
+
+def test_mapping_with_a_number_too_long_for_python_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.toml"
+    path.write_text("tolerance_s = " + "9" * 5_000)
+
+    with pytest.raises(CallLogError, match=r"mapping\.toml"):
+        load_mapping(path)
