@@ -5,8 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 # How many times as fast as life the callers of `make run` live.
 SPEED ?= 5
+# How often `make chaos` kills the router, under how many calls a second.
+CYCLES ?= 200
+RATE ?= 200
+SEED ?= 1
 
-.PHONY: run test bench clean
+.PHONY: run test bench chaos clean
 
 run: $(VENV)/.run
 	$(BIN)/router run config/laquila --show --always-open --play $(SPEED)
@@ -19,6 +23,9 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.run
 	$(BIN)/python -m benchmarks
+
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos --cycles $(CYCLES) --rate $(RATE) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

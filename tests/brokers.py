@@ -26,7 +26,7 @@ def free_port() -> int:
 
 
 class Mosquitto:
-    """Starts on entering and is killed on leaving. `kill` and `start` again to play a crash; `send` it SIGSTOP or SIGCONT.
+    """Starts on entering and is killed on leaving. `kill` and `start` again to play a crash, `send` signals to stop it.
 
     Args:
         directory: For its files.

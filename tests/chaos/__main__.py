@@ -1,10 +1,14 @@
 """``python -m tests.chaos``: faults under load, then a table of counts that must add up."""
 
 import argparse
+import asyncio
 import logging
+import signal
 import sys
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -43,28 +47,38 @@ def main() -> int:
     logging.getLogger("router").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="router-chaos-") as passing, console.status("starting") as status:
         directory = given.directory or Path(passing)
+        doing = run(
+            directory.absolute(),
+            cycles=given.cycles,
+            rate=given.rate,
+            seed=given.seed,
+            faults=faults,
+            embedded=given.embedded,
+            progress=status.update,
+        )
         try:
-            report = uvloop.run(
-                run(
-                    directory.absolute(),
-                    cycles=given.cycles,
-                    rate=given.rate,
-                    seed=given.seed,
-                    faults=faults,
-                    embedded=given.embedded,
-                    progress=status.update,
-                )
-            )
+            report = uvloop.run(_until_terminated(doing))
         except pytest.skip.Exception as missing:
-            console.print(f"[red]error:[/red] {missing}", markup=True)
+            console.print(f"[red]error:[/red] {missing}")
             return 1
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            console.print("interrupted")
+            return 130
         except (AssertionError, TimeoutError) as failure:
-            console.print(f"[red]failed:[/red] {type(failure).__name__}: {failure}")
-            console.print(f"again: {command}", markup=False)
+            console.print(f"[red]failed:[/red] {type(failure).__name__}:", end=" ")
+            console.print(str(failure), markup=False)
+            console.print(f"again: {command}", markup=False, soft_wrap=True)
             return 1
     show(report, console)
     console.print(f"seed {given.seed}; again: {command}", markup=False, soft_wrap=True)
     return 0 if report.is_good else 1
+
+
+async def _until_terminated(doing: Coroutine[Any, Any, Report]) -> Report:
+    """Leave no process and no mount behind, however it ends."""
+    task = asyncio.ensure_future(doing)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 def show(report: Report, console: Console) -> None:

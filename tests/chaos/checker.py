@@ -577,7 +577,8 @@ class Model:
     def _may_certainly_have(self, call: _Call, agent: _Agent, moment_ms: int) -> bool:
         """Whether the agent may be offered the call at *moment_ms*, beyond what falls due only then."""
         served_ms = moment_ms if self._stopped_ms is None else self._stopped_ms
-        return served_ms - call.arrived_ms > agent.reach_ms and served_ms > call.blocked.get(agent.agent_id, 0)
+        in_reach = agent.reach_ms == 0 or served_ms - call.arrived_ms > agent.reach_ms
+        return in_reach and served_ms > call.blocked.get(agent.agent_id, -1)
 
     def _look_for_the_overdue(self) -> None:
         while self._due and self._due[0][0] <= self._now_ms:

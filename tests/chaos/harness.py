@@ -6,7 +6,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,13 +95,14 @@ async def run(
         status = await router.stop()
         assert status == 0, f"the router did not stop gently, but with {status}:\n{router.log[-2000:]}"
         progress("checking the journal")
-        verdict = check(
-            replayed(SqliteJournal(journal, read_only=True).read("main")),
-            answers=load.answers,
-            seen=load.seen,
-            endings=load.endings,
-            may_lose=losing(faults, embedded=embedded),
-        )
+        with closing(SqliteJournal(journal, read_only=True)) as written:
+            verdict = check(
+                replayed(written.read("main")),
+                answers=load.answers,
+                seen=load.seen,
+                endings=load.endings,
+                may_lose=losing(faults, embedded=embedded),
+            )
     return _report(stage, verdict, state)
 
 
@@ -136,6 +137,7 @@ async def _ask_for_calls(stage: Stage) -> None:
 def _report(stage: Stage, verdict: Verdict, state: dict[str, object]) -> Report:
     load, counts = stage.load, verdict.counts
     calls = {
+        "turned away before they were sent": load.counts["callers turned away by the exchange"],
         "sent": load.counts["calls sent"],
         "refused": load.counts["calls refused"],
         "accepted": load.counts["calls accepted"],

@@ -47,6 +47,9 @@ from tests.chaos.world import OFFER_TIMEOUT_S
 
 __all__ = ["CountingGateway", "Load"]
 
+_BACKLOG_S_MAX = 8
+"""So many seconds' worth of unanswered events, and new callers hear an engaged tone."""
+
 _DUPLICATE = msgpack.packb("duplicate") + msgpack.packb(True)
 """In the answer to an event that was accepted before."""
 
@@ -100,6 +103,8 @@ class Load:
         self._rate = rate
         self._random = random.Random(seed)
         self._inboxes: dict[CallId, asyncio.Queue[Decision]] = {}
+        self._asking: set[str] = set()
+        """Events not answered yet."""
         self._withdrawn: set[OfferId] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._background: list[asyncio.Task[None]] = []
@@ -156,12 +161,15 @@ class Load:
         """Report the event; False: it was refused."""
         self._events += 1
         event_id = f"e{self._events:09}"
+        self._asking.add(event_id)
         try:
             accepted = await self._gateway.send(event, event_id=event_id)
         except EventRejected as rejected:
             self.answers[event_id] = REFUSED
             self.counts[f"refused as {rejected.reason}"] += 1
             return False
+        finally:
+            self._asking.discard(event_id)
         self.answers[event_id] = accepted.offset
         self.counts["events accepted"] += 1
         return True
@@ -174,9 +182,9 @@ class Load:
             if output.id.epoch > self.epoch:
                 self.epoch = output.id.epoch
                 self.epoch_changed.set()
-            # Not known to the gateway any more does not mean never seen.
-            payload = self.seen.setdefault(output.id, encode_output(decision, output.id))
-            if payload != encode_output(decision, output.id):
+            payload = encode_output(decision, output.id)
+            # The gateway forgets what it has seen after a while.
+            if self.seen.setdefault(output.id, payload) != payload:
                 raise AssertionError(f"decision {output.id} came with another content: {decision}")
             if isinstance(decision, WithdrawOffer):
                 self._withdrawn.add(decision.offer_id)
@@ -203,6 +211,12 @@ class Load:
         number = 0
         while True:
             self.calling_s = loop.time() - began_s
+            if len(self._asking) > self._rate * _BACKLOG_S_MAX:
+                # As an exchange does: else what is sent again and again buries a machine that is slow to come back.
+                self.counts["callers turned away by the exchange"] += 1
+                await asyncio.sleep(1 / self._rate)
+                due_s = loop.time()
+                continue
             due_s += self._random.expovariate(self._rate)
             await asyncio.sleep(max(0.0, due_s - loop.time()))
             number += 1
