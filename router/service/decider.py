@@ -22,10 +22,10 @@ from router.core.events import Event, OrganisationChanged, RouterResumed, TimePa
 from router.core.model import OrganisationDescription
 from router.wire import DecisionId
 
-__all__ = ["Decided", "Decider", "Outcome", "Position"]
+__all__ = ["RECORDS_REMEMBERED", "Decided", "Decider", "Outcome", "Position"]
 
 # What a broker or a platform may have missed when either side stopped: some seconds of a busy router.
-_RECORDS_REMEMBERED: Final = 1_000
+RECORDS_REMEMBERED: Final = 1_000
 _DIGEST_BYTES: Final = 16
 
 
@@ -108,7 +108,7 @@ class Decider:
             self.serve_deadlines(at_ms)
         self._offset, self._index = offset, 0
         self._recent[offset] = outcome = Outcome()
-        if len(self._recent) > _RECORDS_REMEMBERED:
+        if len(self._recent) > RECORDS_REMEMBERED:
             self._recent.popitem(last=False)
         self.now_ms = max(self.now_ms, at_ms)
         if isinstance(event, TimePassed):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from router.core import EventRejected, Limits
+from router.core import Engine, EventRejected, Limits
 from router.core.decisions import (
     CallDecision,
     ConnectCall,
@@ -50,7 +50,7 @@ from router.core.events import (
 )
 from router.core.model import AgentId, AgentStatus, CallId, CallStatus, OfferId, OrganisationDescription, Outcome, Team
 from router.journal import Record
-from router.service.decider import recover
+from router.service.decider import Decider
 from router.wire import DecisionId, decode_output, decode_record, encode_output
 
 __all__ = ["REFUSED", "Line", "Model", "Verdict", "Violation", "check", "replayed"]
@@ -95,10 +95,12 @@ def replayed(records: Iterable[Record]) -> Iterator[Line]:
     """The journal with what a replay of it decides. It holds no more than a record at a time."""
     rest = iter(records)
     first = next(rest, None)
-    decider = recover([first], limits=Limits()) if first is not None else None
-    if first is None or decider is None:
+    if first is None:
         return
     line = Line(first.offset, first.entry_id, *decode_record(first.body))
+    assert isinstance(line.event, OrganisationChanged), "a journal begins with an organisation"
+    description = line.event.description
+    decider = Decider.of_first_record(Engine(description, limits=Limits()), description, first.offset, line.at_ms)
     for record in rest:
         following = Line(record.offset, record.entry_id, *decode_record(record.body))
         with suppress(EventRejected):
@@ -164,6 +166,7 @@ class Model:
         # What the event must lead to, as (type, id).
         self._expected: Counter[tuple[type[Decision], str]] = Counter()
         self._offset = 0
+        self._epoch = 0
         self._now_ms = 0
         self._moment_ms = 0
         self._stopped_ms: int | None = None
@@ -223,6 +226,8 @@ class Model:
             case OrganisationChanged():
                 self._organise(event.description)
             case RouterResumed():
+                self.counts["restarts" if event.epoch > self._epoch else "absences"] += 1
+                self._epoch = event.epoch
                 self._resume()
             case TimePassed():
                 pass
@@ -266,7 +271,6 @@ class Model:
 
     def _resume(self) -> None:
         """Whoever was ringing or connecting is told again, and gets the full time again."""
-        self.counts["restarts"] += 1
         for agent in self._agents.values():
             if agent.call is not None and agent.status is AgentStatus.OFFERED:
                 self._expect(OfferCall, agent.call.offer_id)

@@ -190,6 +190,7 @@ def _report(stage: Stage, verdict: Verdict, state: dict[str, object]) -> Report:
         "kill to first decision, median": _median(stage.decided_s),
     }
     stage.counts["restarts in the journal"] = counts["restarts"]
+    stage.counts["absences in the journal"] = counts["absences"]
     return Report(calls, offers, delivery, dict(stage.counts), times, violations)
 
 
