@@ -34,7 +34,7 @@ def main() -> int:
     given = parser.parse_args()
     faults = given.faults.split(",")
     if given.embedded:
-        faults = [kind for kind in faults if not kind.startswith("broker-")]
+        faults = [kind for kind in faults if kind not in ("broker-kill", "broker-stop", "standby")]
     if unknown := set(faults) - FAULTS.keys():
         parser.error(f"there is no fault {', '.join(sorted(unknown))}; choose from {', '.join(FAULTS)}")
     if given.directory is not None:

@@ -22,6 +22,7 @@ __all__ = ["FAULTS", "MAIN", "Stage", "losing", "planned"]
 _RECOVERY_S_MAX: Final = 120.0
 # What a kind other than the main one gets of the cycles of that.
 _SHARE_OF_OTHERS: Final = 20
+_TAKEOVER_S_MAX: Final = 20.0
 _KILLED_WHILE_STARTING: Final = 0.15
 
 
@@ -35,11 +36,19 @@ class Stage:
     disk: Disk
     load: Load
     random: random.Random
+    processes: list[RouterProcess] = field(default_factory=list)
+    """All routers that were ever started beside `router`, which is the one at work."""
     counts: Counter[str] = field(default_factory=Counter)
     ready_s: list[float] = field(default_factory=list)
     """From each kill of the router until it was ready again."""
     decided_s: list[float] = field(default_factory=list)
     """From each kill of the router until the platform saw a decision of the new one."""
+    taken_over_s: list[float] = field(default_factory=list)
+    """From each loss of a router that had a standby until the platform saw a decision of that."""
+
+    def kill_all(self) -> None:
+        for router in self.processes:
+            router.kill()
 
 
 async def _wait_for_a_decision(stage: Stage) -> None:
@@ -118,6 +127,48 @@ async def _fill_disk(stage: Stage) -> None:
             await asyncio.sleep(0.02)
 
 
+async def _lose_to_a_standby(stage: Stage) -> None:
+    """The router is killed, or stands still and must not act when it wakes up: its standby takes over."""
+    assert stage.broker is not None, "a standby needs a broker that outlives the router"
+    lost, standby = stage.router, stage.router.beside()
+    stage.processes.append(standby)
+    standby.launch("--standby")
+    async with asyncio.timeout(_RECOVERY_S_MAX):
+        while "is a standby" not in (await standby.trouble() or ""):
+            await asyncio.sleep(0.05)
+    stage.load.epoch_changed.clear()
+    lost_s = time.monotonic()
+    is_killed = stage.random.random() < 0.5
+    stage.counts["router killed beside a standby" if is_killed else "router stopped beside a standby"] += 1
+    lost.send(signal.SIGKILL if is_killed else signal.SIGSTOP)
+    if not await _is_ready(standby, within_s=_RECOVERY_S_MAX if is_killed else _TAKEOVER_S_MAX):
+        assert not is_killed, f"the standby did not take over:\n{standby.log[-2000:]}"
+        # The other was stopped in the middle of a commit, and keeps the journal locked until it wakes up.
+        stage.counts["router stopped beside a standby, in a commit"] += 1
+        lost.send(signal.SIGCONT)
+        if not await _is_ready(standby, within_s=_TAKEOVER_S_MAX):
+            standby.kill()
+            await lost.wait_ready()
+            return
+    await _wait_for_a_decision(stage)
+    stage.taken_over_s.append(time.monotonic() - lost_s)
+    stage.router = standby
+    if not is_killed:
+        lost.send(signal.SIGCONT)
+        status = await lost.wait_ended(within_s=_RECOVERY_S_MAX)
+        assert status == 1, f"the router that was taken over from ended with {status}:\n{lost.log[-2000:]}"
+    lost.kill()
+
+
+async def _is_ready(router: RouterProcess, *, within_s: float) -> bool:
+    try:
+        async with asyncio.timeout(within_s):
+            await router.wait_ready()
+    except TimeoutError:
+        return False
+    return True
+
+
 MAIN: Final = "router-kill"
 
 FAULTS: Final[Mapping[str, Callable[[Stage], Awaitable[None]]]] = {
@@ -126,6 +177,7 @@ FAULTS: Final[Mapping[str, Callable[[Stage], Awaitable[None]]]] = {
     "router-stop": _stop_router,
     "broker-stop": _stop_broker,
     "disk-full": _fill_disk,
+    "standby": _lose_to_a_standby,
 }
 
 

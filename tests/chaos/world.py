@@ -98,12 +98,19 @@ class RouterProcess:
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
-    def launch(self) -> None:
+    def beside(self) -> "RouterProcess":
+        """Another router on the same settings, with a port of its own for HTTP; not started yet."""
+        other = RouterProcess(self._directory)
+        other._port = free_port()
+        other._log = self._directory / f"router-{other._port}.log"
+        return other
+
+    def launch(self, *options: str) -> None:
         """Start it and do not wait."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")}
-        environment["PYTHONPATH"] = str(PROJECT)
+        environment |= {"PYTHONPATH": str(PROJECT), "ROUTER_HTTP__PORT": str(self._port)}
         process = subprocess.Popen(
-            [sys.executable, "-m", "router", "run", str(self._directory)],
+            [sys.executable, "-m", "router", "run", str(self._directory), *options],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
