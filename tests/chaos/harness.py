@@ -20,7 +20,7 @@ from tests.chaos.world import AGENTS_PER_CALL_A_SECOND, LimitedDisk, RouterProce
 
 __all__ = ["Report", "run"]
 
-# Patience is 15 s at most; behind it come a talk, and a broker that a gateway tries again after 10 s.
+# Patience is 9 s at most; behind it come a talk, and a broker that a gateway tries again after 10 s.
 _DRAIN_S_MAX = 90.0
 _RESEND_S = 5.0
 _PAUSE_S = (0.2, 2.0)

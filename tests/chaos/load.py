@@ -245,7 +245,7 @@ class Load:
     async def _live_through(self, call_id: CallId) -> Outcome | None:
         """How the call ended; None: the platform was not told."""
         is_hasty = self._random.random() < 0.08
-        patience_s = self._random.uniform(0.05, 1.0) if is_hasty else self._random.uniform(6.0, 15.0)
+        patience_s = self._random.uniform(0.05, 1.0) if is_hasty else self._random.uniform(4.0, 9.0)
         loop = asyncio.get_running_loop()
         hangs_up_s = loop.time() + patience_s
         offers: set[OfferId] = set()

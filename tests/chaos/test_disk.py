@@ -72,7 +72,7 @@ async def test_nothing_is_accepted_while_the_disk_is_full(disk: Disk, router: Ro
             accepted = await asyncio.gather(*sending)
             await gateway.send(AgentReady(agent_id=agent_id))
 
-    assert sorted(each.offset for each in accepted) == list(range(accepted[0].offset, accepted[0].offset + 20))
+    assert len({each.offset for each in accepted}) == 20
     assert await router.stop() == 0
 
 

@@ -63,7 +63,7 @@ def write_settings(directory: Path, *, broker_url: str | None, journal: Path, ag
     text += '[[suppliers]]\nsupplier_id = "own"\n'
     for name, wrap_up_s in teams.items():
         text += _TEAM.format(name=name, wrap_up_s=wrap_up_s, offer_timeout_s=OFFER_TIMEOUT_S)
-    text += '[[portfolios]]\nportfolio_id = "gold"\nmax_wait_s = 8\nfallback = { kind = "message", target = "busy" }\n'
+    text += '[[portfolios]]\nportfolio_id = "gold"\nmax_wait_s = 6\nfallback = { kind = "message", target = "busy" }\n'
     text += 'teams = ["quick", "careful", { team_id = "reserve", after_s = 1 }]\n'
     names = [f"A{number:04}" for number in range(agents)]
     for number, name in enumerate(names):
