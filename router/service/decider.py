@@ -26,6 +26,9 @@ __all__ = ["RECORDS_REMEMBERED", "Decided", "Decider", "Outcome", "Position"]
 
 # What a broker or a platform may have missed when either side stopped: some seconds of a busy router.
 RECORDS_REMEMBERED: Final = 1_000
+# Whoever was refused must not be told "accepted" when asking again, however late a copy comes: of some 2 in 100 events
+# that are refused, the last quarter of a million.
+_REFUSALS_REMEMBERED: Final = 5_000
 _DIGEST_BYTES: Final = 16
 
 
@@ -83,6 +86,9 @@ class Decider:
         self._digest = position.digest
         self._recent: OrderedDict[int, Outcome] = OrderedDict(outcomes)
         self._recent.setdefault(self._offset, Outcome())
+        self._refused: OrderedDict[int, Outcome] = OrderedDict()
+        """Refusals that are older than what is in `_recent`."""
+        self._forget()
 
     @classmethod
     def of_first_record(cls, engine: Engine, description: OrganisationDescription, offset: int, at_ms: int) -> Self:
@@ -108,8 +114,7 @@ class Decider:
             self.serve_deadlines(at_ms)
         self._offset, self._index = offset, 0
         self._recent[offset] = outcome = Outcome()
-        if len(self._recent) > RECORDS_REMEMBERED:
-            self._recent.popitem(last=False)
+        self._forget()
         self.now_ms = max(self.now_ms, at_ms)
         if isinstance(event, TimePassed):
             if event.digest is not None and event.digest != self._digest and self.diverged_at is None:
@@ -131,17 +136,27 @@ class Decider:
 
     def outcome_of(self, offset: int) -> tuple[list[Decided], EventRejected | None]:
         """What the record at *offset* led to, as far as it is remembered."""
-        outcome = self._recent.get(offset)
+        outcome = self._recent.get(offset) or self._refused.get(offset)
         return ([], None) if outcome is None else (list(outcome.decided), outcome.rejected)
 
     def outcomes(self) -> list[tuple[int, Outcome]]:
-        """What the last records led to, by offset, oldest first; copies."""
-        return [(offset, Outcome(each.decided, each.rejected)) for offset, each in self._recent.items()]
+        """What is remembered of what records led to, by offset, oldest first; copies."""
+        remembered = (*self._refused.items(), *self._recent.items())
+        return [(offset, Outcome(each.decided, each.rejected)) for offset, each in remembered]
 
     def recent(self) -> Iterator[Decided]:
         """All decisions that are remembered, in order."""
         for outcome in self._recent.values():
             yield from outcome.decided
+
+    def _forget(self) -> None:
+        while len(self._recent) > RECORDS_REMEMBERED:
+            offset, outcome = self._recent.popitem(last=False)
+            if outcome.rejected is not None:
+                # Without its traceback, which would keep everything that was looked at alive.
+                self._refused[offset] = Outcome(rejected=outcome.rejected.with_traceback(None))
+        while len(self._refused) > _REFUSALS_REMEMBERED:
+            self._refused.popitem(last=False)
 
     def _name(self, decisions: Iterable[Decision]) -> list[Decided]:
         decided = []
