@@ -5,12 +5,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 # How many times as fast as life the callers of `make run` live.
 SPEED ?= 5
-
+# What the long proofs start from; each prints the command that repeats it.
+SEED ?= 1
+# How often `make chaos` kills the router, under how many calls a second.
+CYCLES ?= 200
+RATE ?= 200
+# How long `make soak` simulates faults, in seconds of real time.
+SECONDS ?= 600
+# How many calls `make memory` plays in virtual time; two million take about an hour.
+CALLS ?= 2000000
 # How many payloads `make fuzz` sends; a million take a quarter of an hour.
 PAYLOADS ?= 1000000
-SEED ?= 1
 
-.PHONY: run test bench fuzz clean
+.PHONY: run test bench soak memory chaos fuzz clean
 
 run: $(VENV)/.run
 	$(BIN)/router run config/laquila --show --always-open --play $(SPEED)
@@ -23,6 +30,15 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.run
 	$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.faults soak --seconds $(SECONDS) --seed $(SEED)
+
+memory: $(VENV)/.dev
+	$(BIN)/python -m tests.faults memory --calls $(CALLS) --seed $(SEED)
+
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos --cycles $(CYCLES) --rate $(RATE) --seed $(SEED)
 
 # atheris has wheels for Linux on x86-64; elsewhere: .venv/bin/python -m tests.fuzz, which is not guided by coverage.
 fuzz: $(VENV)/.fuzz

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -25,7 +26,7 @@ def free_port() -> int:
 
 
 class Mosquitto:
-    """Starts on entering and is killed on leaving. `kill` and `start` again to play a crash.
+    """Starts on entering and is killed on leaving. `kill` and `start` again to play a crash, `send` signals to stop it.
 
     Args:
         directory: For its files.
@@ -70,6 +71,10 @@ class Mosquitto:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None, "mosquitto runs"
+        self._process.send_signal(number)
 
     def __enter__(self) -> Self:
         self.start()

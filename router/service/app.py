@@ -1,16 +1,17 @@
 """A whole router in one process: embedded broker if wanted, journal, service, HTTP, signals."""
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 from router.core import Limits, OrganisationError, RouterError
 from router.core.model import OrganisationDescription
 from router.core.organisation import Organisation
-from router.journal import JournalFenced, SqliteJournal
+from router.journal import JournalDamaged, JournalError, JournalFenced, SqliteJournal
 from router.organisation_files import read_organisation
 from router.pseudonym import KEY_BYTES, Pseudonymiser, load_or_create_key
 from router.service.broker import EmbeddedBroker
@@ -22,6 +23,8 @@ from router.service.service import Keeping, Service, Watch
 from router.settings import Settings
 
 __all__ = ["Addresses", "checked_organisation", "limits_of", "pseudonymiser_of", "serve"]
+
+logger = logging.getLogger(__name__)
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -61,10 +64,17 @@ def keeping_of(settings: Settings) -> Keeping:
 async def _take_over(service: Service, silence_s: float, on_record: Callable[[int], None]) -> None:
     while True:
         epoch = await service.stand_by(silence_s)
-        # Another standby may have been faster; then this one waits for that.
-        with suppress(JournalFenced):
+        try:
             service.start(if_epoch=epoch, on_record=on_record)
-            return
+        except JournalFenced:
+            continue  # Another standby was faster; this one waits for that.
+        except JournalDamaged:
+            raise
+        except JournalError as error:
+            # Say, a router that was stopped in the middle of a commit keeps the file locked until it wakes up or ends.
+            logger.error("cannot take over yet: %s", error)
+            continue
+        return
 
 
 def checked_organisation(settings: Settings, pseudonym: Callable[[str], str]) -> OrganisationDescription:

@@ -10,6 +10,7 @@ each `TimePassed` carries shows from where on.
 """
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, Self
 
@@ -21,10 +22,13 @@ from router.core.events import Event, OrganisationChanged, RouterResumed, TimePa
 from router.core.model import OrganisationDescription
 from router.wire import DecisionId
 
-__all__ = ["Decided", "Decider", "Outcome", "Position"]
+__all__ = ["RECORDS_REMEMBERED", "Decided", "Decider", "Outcome", "Position"]
 
 # What a broker or a platform may have missed when either side stopped: some seconds of a busy router.
-_RECORDS_REMEMBERED: Final = 1_000
+RECORDS_REMEMBERED: Final = 1_000
+# Whoever was refused must not be told "accepted" when asking again, however late a copy comes: of some 2 in 100 events
+# that are refused, the last quarter of a million.
+_REFUSALS_REMEMBERED: Final = 5_000
 _DIGEST_BYTES: Final = 16
 
 
@@ -80,8 +84,13 @@ class Decider:
         self._index = position.index
         self._organisation_offset = position.organisation_offset
         self._digest = position.digest
-        self._recent: dict[int, Outcome] = dict(outcomes)
+        self._recent: dict[int, Outcome] = {}
         """By offset, of the last records; one that led to nothing has none."""
+        self._refused: OrderedDict[int, Outcome] = OrderedDict()
+        """Refusals that are older than what is in `_recent`."""
+        for offset, outcome in outcomes:
+            is_recent = offset > self._offset - RECORDS_REMEMBERED
+            (self._recent if is_recent else self._refused)[offset] = outcome
 
     @classmethod
     def of_first_record(cls, engine: Engine, description: OrganisationDescription, offset: int, at_ms: int) -> Self:
@@ -106,8 +115,7 @@ class Decider:
         elif not isinstance(event, TimePassed):
             self.serve_deadlines(at_ms)
         self._offset, self._index = offset, 0
-        # Offsets have no gaps.
-        self._recent.pop(offset - _RECORDS_REMEMBERED, None)
+        self._forget(offset - RECORDS_REMEMBERED)
         self.now_ms = max(self.now_ms, at_ms)
         if isinstance(event, TimePassed):
             if event.digest is not None and event.digest != self._digest and self.diverged_at is None:
@@ -131,12 +139,13 @@ class Decider:
 
     def outcome_of(self, offset: int) -> tuple[list[Decided], EventRejected | None]:
         """What the record at *offset* led to, as far as it is remembered."""
-        outcome = self._recent.get(offset)
+        outcome = self._recent.get(offset) or self._refused.get(offset)
         return ([], None) if outcome is None else (list(outcome.decided), outcome.rejected)
 
     def outcomes(self) -> list[tuple[int, Outcome]]:
-        """What the last records led to, by offset, oldest first; copies."""
-        return [(offset, Outcome(each.decided, each.rejected)) for offset, each in self._recent.items()]
+        """What is remembered of what records led to, by offset, oldest first; copies."""
+        remembered = (*self._refused.items(), *self._recent.items())
+        return [(offset, Outcome(each.decided, each.rejected)) for offset, each in remembered]
 
     def recent(self) -> Iterator[Decided]:
         """All decisions that are remembered, in order."""
@@ -149,6 +158,14 @@ class Decider:
         if outcome is None:
             outcome = self._recent[self._offset] = Outcome()
         return outcome
+
+    def _forget(self, offset: int) -> None:
+        # Offsets have no gaps, so that one goes with each that comes.
+        outcome = self._recent.pop(offset, None)
+        if outcome is not None and outcome.rejected is not None:
+            self._refused[offset] = Outcome(rejected=outcome.rejected)
+            if len(self._refused) > _REFUSALS_REMEMBERED:
+                self._refused.popitem(last=False)
 
     def _name(self, decisions: Sequence[Decision]) -> list[Decided]:
         epoch, offset = self._epoch, self._offset

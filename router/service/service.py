@@ -27,7 +27,7 @@ from router.core.model import CallId, OrganisationDescription, PortfolioId
 from router.core.summary import EngineSummary
 from router.journal import Entry, Journal, JournalError, JournalFenced
 from router.service.clock import Clock
-from router.service.decider import Decided, Decider
+from router.service.decider import RECORDS_REMEMBERED, Decided, Decider
 from router.service.metrics import Metrics
 from router.service.mqtt import BrokerError, Connection, Message, Outbox, OutboxFullError, Will, stay_connected
 from router.service.recovery import recover, write_snapshot
@@ -54,6 +54,9 @@ logger = logging.getLogger(__name__)
 
 # A commit of so many takes some 20 ms on a slow disk: more would keep callers waiting for the sake of throughput.
 _BATCH_MAX: Final = 512
+# So many records at most, a batch on top of them, and some of the router's own may be handled before the broker has all
+# that follows: more than its window of publishes ever holds.
+_AHEAD_MAX: Final = RECORDS_REMEMBERED - _BATCH_MAX - 16
 # Only a broker without a window of unacknowledged messages, such as the embedded one, can send so many.
 _INBOX_MAX: Final = 50_000
 # Each reads all files; a second one is wanted by who edits while the first is under way, more by nobody.
@@ -113,12 +116,16 @@ class _Work(NamedTuple):
 
 
 class _Unacknowledged:
-    """Messages that may be acknowledged once everything that follows from them is with the broker."""
+    """Messages that may be acknowledged once everything that follows from them is with the broker.
 
-    __slots__ = ("messages", "open")
+    ``offset``: none of what follows is named after an earlier record.
+    """
 
-    def __init__(self, messages: list[Message]) -> None:
+    __slots__ = ("messages", "offset", "open")
+
+    def __init__(self, messages: list[Message], offset: int) -> None:
         self.messages = messages
+        self.offset = offset
         self.open = 0
 
 
@@ -286,8 +293,11 @@ class Service:
         down = encode_output(RouterStatus(up=False, since_ms=self._status.since_ms, epoch=self._status.epoch))
         status_topic = router_status_topic(self._shard)
         # What was decided shortly before the last stop may never have left; receivers drop what they have seen.
-        for decided in list(self._decider.recent()):
-            await self._publish(decided)
+        for offset, outcome in self._decider.outcomes():
+            sent: list[asyncio.Future[None]] = []
+            for decided in outcome.decided:
+                sent += await self._publish(decided)
+            self._acknowledge_later([], sent, offset)
         # The start may have read for seconds.
         self._turned_s = asyncio.get_running_loop().time()
         connecting = asyncio.create_task(
@@ -400,9 +410,12 @@ class Service:
         await self._outbox.wait_for_room()
         return [self._outbox.publish(topic, encode_output(reply))]
 
-    def _acknowledge_later(self, messages: list[Message], sent: Sequence[asyncio.Future[None]]) -> None:
-        """Acknowledge *messages*, in the order in which they came, once all of *sent* is with the broker."""
-        group = _Unacknowledged(messages)
+    def _acknowledge_later(self, messages: list[Message], sent: Sequence[asyncio.Future[None]], offset: int) -> None:
+        """Acknowledge *messages*, in the order in which they came, once all of *sent* is with the broker.
+
+        *sent* follows from the record at *offset* and later ones.
+        """
+        group = _Unacknowledged(messages, offset)
         self._unacknowledged.append(group)
         for future in sent:
             if not future.done():
@@ -419,14 +432,18 @@ class Service:
         while self._unacknowledged and self._unacknowledged[0].open == 0:
             for message in self._unacknowledged.popleft().messages:
                 message.acknowledge()
+            self._wake.set()
 
     # --- The loop ---
 
     async def _feed(self) -> None:
         while not self._stopping:
             await self._mind_absence()
+            if self._is_far_ahead():
+                await self._wait_for_something(_TURN_EVERY_S)
+                continue
             if not self._inbox:
-                await self._wait_for_something()
+                await self._wait_for_something(self._until_due_s())
                 await self._mind_absence()
             if self._inbox:
                 batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), _BATCH_MAX))]
@@ -437,6 +454,15 @@ class Service:
             if due_ms is not None and due_ms <= self._now_ms():
                 await self._apply_own(TimePassed(digest=self._decider.position.digest))
             self._snapshot_if_due()
+
+    def _is_far_ahead(self) -> bool:
+        """Whether, after one more batch, a crash could lose decisions that no broker has.
+
+        A start publishes again what the last `RECORDS_REMEMBERED` records led to, and nothing older.
+        """
+        if not self._unacknowledged:
+            return False
+        return self._decider.position.offset - self._unacknowledged[0].offset > _AHEAD_MAX
 
     async def _mind_absence(self) -> None:
         """After a time in which nobody could be heard, let deadlines start afresh."""
@@ -457,19 +483,25 @@ class Service:
         now_ms = self._now_ms()
         appended = await self._append(self._own_entries(now_ms, [event]))
         if appended is not None:
-            for decided in self._decider.apply(appended[0][0], now_ms, event):
-                await self._decide(now_ms, decided)
+            offset, sent = appended[0][0], list[asyncio.Future[None]]()
+            for decided in self._decider.apply(offset, now_ms, event):
+                sent += await self._decide(now_ms, decided)
+            self._acknowledge_later([], sent, offset)
 
-    async def _serve_deadlines(self, now_ms: int) -> None:
+    async def _serve_deadlines(self, now_ms: int) -> list[asyncio.Future[None]]:
+        sent = []
         for decided in self._decider.serve_deadlines(now_ms):
-            await self._decide(now_ms, decided)
+            sent += await self._decide(now_ms, decided)
+        return sent
 
-    async def _wait_for_something(self) -> None:
-        self._wake.clear()
+    def _until_due_s(self) -> float:
         due_ms = self._decider.engine.next_deadline_ms()
-        wait_s = _TURN_EVERY_S
-        if due_ms is not None:
-            wait_s = min(wait_s, max(0.0, (due_ms - self._now_ms()) / 1000))
+        if due_ms is None:
+            return _TURN_EVERY_S
+        return min(_TURN_EVERY_S, max(0.0, (due_ms - self._now_ms()) / 1000))
+
+    async def _wait_for_something(self, wait_s: float) -> None:
+        self._wake.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._wake.wait()
@@ -477,6 +509,8 @@ class Service:
     async def _take(self, batch: list[_Arrival]) -> None:
         """Decode, journal, decide, publish; acknowledge when the broker has it all."""
         sent: list[asyncio.Future[None]] = []
+        # Deadlines before the first event are served under the name of the record before it.
+        offset_before = self._decider.position.offset
         work: list[_Work] = []
         for arrival in batch:
             try:
@@ -497,7 +531,8 @@ class Service:
                 return
             for each, (offset, duplicate) in zip(work, offsets, strict=True):
                 sent += await self._handle(each, offset, duplicate, now_ms)
-        self._acknowledge_later([arrival.message for arrival in batch if arrival.message is not None], sent)
+        messages = [arrival.message for arrival in batch if arrival.message is not None]
+        self._acknowledge_later(messages, sent, offset_before)
 
     def _check(self, arrival: _Arrival) -> _Work | None:
         """What is to be journalled; None: nothing, the message asked for a reload, which goes on beside the loop.
@@ -547,13 +582,14 @@ class Service:
     async def _handle(self, work: _Work, offset: int, duplicate: bool, now_ms: int) -> list[asyncio.Future[None]]:
         """Give one journalled event to the engine and publish what follows."""
         rejected: EventRejected | None = None
+        sent: list[asyncio.Future[None]] = []
         if duplicate:
             self._metrics.duplicated()
             # Whoever sends again may have missed what followed as well.
             decisions, rejected = self._decider.outcome_of(offset)
         else:
             # Before each event, not once a batch: an event may bring a deadline that is due at the same moment.
-            await self._serve_deadlines(now_ms)
+            sent += await self._serve_deadlines(now_ms)
             started_s = time.perf_counter()
             try:
                 decisions = self._decider.apply(offset, now_ms, work.event)
@@ -563,7 +599,6 @@ class Service:
             else:
                 self._metrics.handled(work.event, time.perf_counter() - started_s)
                 self._count_answered(work.event, now_ms)
-        sent = []
         for decided in decisions:
             sent += await self._decide(now_ms, decided, is_new=not duplicate)
         if rejected is None:

@@ -1,5 +1,7 @@
 """Decisions are named alike however often the clock is looked at, and remembered."""
 
+import pytest
+
 from router.core import Engine, EventRejected
 from router.core.events import (
     AgentReady,
@@ -13,6 +15,7 @@ from router.core.events import (
     TimePassed,
 )
 from router.core.model import AgentId, CallId, OfferId
+from router.service import decider as decider_module
 from router.service.decider import Decided, Decider
 from router.wire import DecisionId
 from tests.service.running import small
@@ -89,3 +92,26 @@ def test_a_replay_that_decides_otherwise_is_noticed_where_it_does() -> None:
     decider.apply(15, 900_500, TimePassed(digest=b"and again"))
 
     assert decider.diverged_at == 14
+
+
+def test_a_refusal_is_remembered_for_longer_than_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was refused and asks again, however late, must not be told that all is well."""
+    monkeypatch.setattr(decider_module, "RECORDS_REMEMBERED", 3)
+
+    decider, _ = live(ticks_ms=None)
+    again = Decider(decider.engine, decider.description, decider.position, decider.outcomes())
+
+    for each in (decider, again):
+        assert each.outcome_of(5) == ([], None)
+        decided, rejected = each.outcome_of(8)
+        assert (decided, str(rejected)) == ([], "wrong_call_state: call c1 is connected, not accepted")
+        assert [offset for offset, _ in each.outcomes()] == [8, 10, 11, 12]
+
+
+def test_memory_of_refusals_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decider_module, "RECORDS_REMEMBERED", 3)
+    monkeypatch.setattr(decider_module, "_REFUSALS_REMEMBERED", 0)
+
+    decider, _ = live(ticks_ms=None)
+
+    assert decider.outcome_of(8) == ([], None)

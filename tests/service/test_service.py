@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from router.core.events import (
 from router.core.model import AgentId, CallId, CallStatus, ClientId, OfferId, OrganisationDescription
 from router.gateway import Gateway
 from router.journal import Appended, Entry, JournalError, JournalFenced, SqliteJournal
+from router.service import service as service_module
 from router.service.mqtt import Connection, Message
 from router.wire import ReloadRequested, RouterStatus, decode_output, encode_input, router_status_topic
 from tests.brokers import Mosquitto
@@ -485,3 +487,36 @@ async def test_what_is_due_at_once_is_published_however_many_events_come_togethe
         fallen = {(await next_of(gateway, FallbackCall)).message.call_id for _ in calls}  # type: ignore[union-attr]  # it is one
 
     assert fallen == set(calls)
+
+
+async def test_no_more_is_handled_than_a_start_would_publish_again(
+    mosquitto_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a router that is killed while its broker is slow would leave decisions that nobody ever hears of."""
+    monkeypatch.setattr(service_module, "_AHEAD_MAX", 5)
+    monkeypatch.setattr(service_module, "_BATCH_MAX", 4)
+    held: list[tuple[Connection, Any]] = []
+    on_puback, is_slow = Connection._on_puback, False
+
+    def on_puback_later(connection: Connection, *arguments: Any) -> None:
+        if is_slow:
+            held.append((connection, arguments))
+        else:
+            on_puback(connection, *arguments)
+
+    monkeypatch.setattr(Connection, "_on_puback", on_puback_later)
+    shard, path = new_shard(), tmp_path / "j.db"
+    async with running(mosquitto_url, path, shard=shard), Gateway(mosquitto_url, shard=shard) as gateway:
+        before = (await gateway.send(CallArrived(call_id=CallId("c0")))).offset
+        is_slow = True
+        sending = [asyncio.create_task(gateway.send(CallArrived(call_id=CallId(f"c{n}")))) for n in range(1, 61)]
+        await asyncio.wait(sending, timeout=1)
+        with closing(SqliteJournal(path, read_only=True)) as journal:
+            handled = journal.last_offset(shard) - before
+        is_slow = False
+        for connection, arguments in held:
+            on_puback(connection, *arguments)
+        async with asyncio.timeout(10):
+            await asyncio.gather(*sending)
+
+    assert 4 <= handled <= 5 + 4 + 4
