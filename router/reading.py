@@ -19,6 +19,7 @@ no ``max_wait_s``   ``"none"``                                    (TOML has no n
 """
 
 import gzip
+import ipaddress
 import re
 import reprlib
 import tomllib
@@ -54,6 +55,7 @@ __all__ = [
     "Note",
     "StructT",
     "fields_of",
+    "is_loopback",
     "note_unknown",
     "noter",
     "prefixed",
@@ -85,6 +87,14 @@ TOML_LENGTH_MAX = 20_000_000
 
 UNREAD = object()
 """Stands for a value that could not be read, because None is a value."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on *host*. Of names, ``localhost`` alone is taken for that."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def read_row(

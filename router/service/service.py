@@ -29,7 +29,7 @@ from router.journal import Entry, Journal, JournalError, JournalFenced
 from router.service.clock import Clock
 from router.service.decider import Decided, Decider
 from router.service.metrics import Metrics
-from router.service.mqtt import BrokerError, Connection, Message, Outbox, OutboxFullError, Will, stay_connected
+from router.service.mqtt import Access, BrokerError, Connection, Message, Outbox, OutboxFullError, Will, stay_connected
 from router.service.recovery import recover, write_snapshot
 from router.service.retention import purge_before
 from router.service.standby import wait_for_turn
@@ -129,6 +129,7 @@ class Service:
         journal: Opened for writing; the service claims the shard.
         shard: The shard's name.
         broker_url: Where the bus is.
+        access: How the router enters it.
         load_organisation: Reads the organisation's files; raises `OrganisationError`.
         pseudonym: Replaces phone numbers, see `wire.decode_input`.
         limits: For the engine.
@@ -137,6 +138,8 @@ class Service:
         keeping: When snapshots are written and records purged.
         clock: The time; None: that of this machine.
         connect: Keeps the connection to the broker, as `stay_connected` does.
+        on_turn: Called in each turn of the loop that routes, or stands by, at least once a second: who hears nothing
+            knows it stuck.
     """
 
     def __init__(
@@ -149,14 +152,17 @@ class Service:
         pseudonym: Callable[[str], str],
         limits: Limits,
         version: str,
+        access: Access = Access(),  # noqa: B008 # it is frozen
         watch: Watch = lambda _at_ms, _decided: None,
         keeping: Keeping = Keeping(),  # noqa: B008 - frozen
         clock: Clock | None = None,
         connect: Callable[..., Coroutine[Any, Any, Never]] = stay_connected,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._journal = journal
         self._shard = shard
         self._broker_url = broker_url
+        self._access = access
         self._load_organisation = load_organisation
         self._pseudonym = pseudonym
         self._limits = limits
@@ -164,6 +170,7 @@ class Service:
         self._keeping = keeping
         self._clock = clock or Clock()
         self._connect = connect
+        self._on_turn = on_turn
         self._metrics = Metrics(self.summary, version=version)
         self._outbox = Outbox()
         self._inbox: deque[_Arrival] = deque()
@@ -214,6 +221,7 @@ class Service:
 
         def on_look() -> None:
             self._turned_s = asyncio.get_running_loop().time()
+            self._on_turn()
 
         self._trouble = "this router is a standby: it takes over when the one at work falls silent"
         return await wait_for_turn(self._journal, self._shard, silence_s=silence_s, on_look=on_look)
@@ -293,6 +301,7 @@ class Service:
         connecting = asyncio.create_task(
             self._connect(
                 self._broker_url,
+                access=self._access,
                 deliver=self._deliver,
                 subscriptions=(f"acd/v1/in/{self._shard}/#",),
                 outbox=self._outbox,
@@ -425,6 +434,7 @@ class Service:
     async def _feed(self) -> None:
         while not self._stopping:
             await self._mind_absence()
+            self._on_turn()
             if not self._inbox:
                 await self._wait_for_something()
                 await self._mind_absence()
@@ -537,6 +547,7 @@ class Service:
                 logger.error("nothing can be accepted: %s", error)
                 self._trouble = f"the journal cannot be written: {error}"
                 self._retried_s = asyncio.get_running_loop().time()
+                self._on_turn()
                 await asyncio.sleep(_JOURNAL_RETRY_S)
             else:
                 self._trouble = None
