@@ -67,6 +67,7 @@ class Mosquitto:
 
     Args:
         directory: For its files.
+        configuration: What it starts from; paths and ports are replaced.
         max_inflight_messages: Instead of the one in the example.
         access: Lines of an access control list; None: everybody may do everything.
         certificates: Speak TLS with these, and no other way.
@@ -78,6 +79,7 @@ class Mosquitto:
         self,
         directory: Path,
         *,
+        configuration: Path = CONFIGURATION,
         max_inflight_messages: int | None = None,
         access: str | None = None,
         certificates: Certificates | None = None,
@@ -87,8 +89,10 @@ class Mosquitto:
         self._binary = require("mosquitto")
         self.port = free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
-        text = CONFIGURATION.read_text()
-        text = text.replace("listener 1883", f"listener {self.port}")
+        text = configuration.read_text()
+        text = re.sub(r"^listener .*", f"listener {self.port} 127.0.0.1", text, flags=re.MULTILINE)
+        # Files that mosquitto has at their place when it is installed, and this test elsewhere.
+        text = re.sub(r"^(cafile|certfile|keyfile|password_file|acl_file) .*\n", "", text, flags=re.MULTILINE)
         text = text.replace("/var/lib/mosquitto/", f"{directory}/")
         if max_inflight_messages is not None:
             text = re.sub(r"max_inflight_messages \d+", f"max_inflight_messages {max_inflight_messages}", text)
