@@ -28,7 +28,8 @@ STATUS = {f"{OUT}/status/router", f"{OUT}/status/portfolio/gold"}
 TOPICS = [
     f"{IN}/call/c1", f"{IN}/agent/ana", f"{IN}/agent/bo", f"{IN}/agent/ana/x", f"{IN}/admin/reload", f"{IN}/other", IN,
     f"{OUT}/call/c1", f"{OUT}/agent/ana", f"{OUT}/agent/bo", f"{OUT}/agent/ana/x", f"{OUT}/admin/reload",
-    *sorted(STATUS), "acd/v1/in/north/call/c1", "acd/v1/out/north/call/c1", "acd/v1/in/north/agent/ana", "acd/v1/in", "$SYS/x", "x",
+    "acd/v1/in/north/call/c1", "acd/v1/out/north/call/c1", "acd/v1/in/north/agent/ana", "acd/v1/in", "$SYS/x", "x",
+    *sorted(STATUS),
 ]  # fmt: skip
 
 MAY_WRITE = {

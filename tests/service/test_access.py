@@ -1,13 +1,13 @@
 """TLS, certificates, users and passwords, on a real mosquitto."""
 
 import asyncio
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from router.gateway import Gateway
 from router.service.mqtt import Access, BrokerError, Connection, Message
@@ -179,10 +179,9 @@ def test_files_that_cannot_be_used_are_named(
     empty.touch(0o600)
     open_key.write_bytes(certificates.client_key.read_bytes())
     open_key.chmod(0o644)
-    subprocess.run(
-        ["openssl", "pkey", "-in", certificates.client_key, "-aes256", "-passout", "pass:hunter2", "-out", locked],
-        check=True,
-    )
+    key = serialization.load_pem_private_key(certificates.client_key.read_bytes(), password=None)
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    locked.write_bytes(key.private_bytes(pem, pkcs8, serialization.BestAvailableEncryption(b"hunter2")))
     locked.chmod(0o600)
     good.check(url)
 
