@@ -228,6 +228,19 @@ def test_systemd_understands_its_unit(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
 
 
+def test_systemd_understands_the_standby(tmp_path: Path) -> None:
+    """The same unit with a drop-in; it starts in the other way, and everything else stays."""
+    unit, drop_in = tmp_path / "router-standby.service", tmp_path / "router-standby.service.d" / "standby.conf"
+    drop_in.parent.mkdir()
+    for file, source in ((unit, UNIT), (drop_in, UNIT.with_name("standby.conf"))):
+        file.write_text(source.read_text().replace("/opt/router/bin/router", sys.executable))
+
+    ran = subprocess.run([require("systemd-analyze"), "verify", unit], capture_output=True, text=True, check=False)
+
+    assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
+    assert re.findall(r"^ExecStart=(.*)", drop_in.read_text(), re.MULTILINE)[0] == ""
+
+
 def test_the_unit_is_hardened() -> None:
     threshold = f"--threshold={round(10 * EXPOSURE_MAX)}"
 

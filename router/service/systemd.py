@@ -16,6 +16,8 @@ __all__ = ["ServiceManager"]
 
 logger = logging.getLogger(__name__)
 
+# An idle loop turns once a second.
+_TURN_S_MAX: Final = 1.0
 # How far a start that makes progress moves its time limit away, and how often it says so.
 _EXTEND_S: Final = 60
 _PROGRESS_EVERY_S: Final = 5.0
@@ -35,10 +37,11 @@ class ServiceManager:
         # A socket in the abstract namespace is written with @.
         self._address = "\0" + address[1:] if address.startswith("@") else address
         watchdog_us, watched = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
-        # As sd_watchdog_enabled(3) advises: at half the time after which we are taken for stuck.
+        # As sd_watchdog_enabled(3) advises, at half the time after which we are taken for stuck; no later, though the
+        # next turn may be as far away as it can be.
         self._feed_every_s: float | None = None
         if watchdog_us.isdecimal() and watched in ("", str(os.getpid())):
-            self._feed_every_s = int(watchdog_us) / 2_000_000
+            self._feed_every_s = max(0.1, int(watchdog_us) / 2_000_000 - _TURN_S_MAX)
         self._fed_s = self._told_s = float("-inf")
         self._is_ready = False
         self._reason: str | None = None

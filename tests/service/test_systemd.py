@@ -114,7 +114,7 @@ def test_the_watchdog_is_fed_at_half_its_time_and_only_when_the_loop_turns(syste
             manager.turned(routing)
         fed_at_s += [second for message in systemd.hears() if "WATCHDOG=1" in message]
 
-    assert fed_at_s == [15, 50]
+    assert fed_at_s == [14, 50]
 
 
 def test_what_keeps_calls_from_being_routed_is_the_status(systemd: Systemd, address: str) -> None:
@@ -176,12 +176,11 @@ def test_without_systemd_nothing_happens_and_a_dead_one_is_no_reason_to_stop(
 class Router:
     """``router run`` as systemd starts it: watched, with a socket to report to."""
 
-    def __init__(self, tmp_path: Path, address: str, **environ: str) -> None:
+    def __init__(self, tmp_path: Path, address: str, *arguments: str, **environ: str) -> None:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")}
-        self._log = tmp_path / "stderr"
-        with self._log.open("w") as log:
+        with (tmp_path / f"stderr{len(arguments)}").open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "router", "run", SMALL],
+                [sys.executable, "-m", "router", "run", SMALL, *arguments],
                 env=ours
                 | {
                     "NOTIFY_SOCKET": address,
@@ -216,7 +215,8 @@ def test_a_router_says_that_it_is_ready_alive_and_stopping(tmp_path: Path, syste
         assert router.process.wait(15) == 0
 
     pauses = [later - earlier for earlier, later in pairwise(heard_at_s)]
-    assert all(0.9 < pause < 1.9 for pause in pauses), pauses
+    # The last is at the latest when half of the time is over, but for what a busy machine adds.
+    assert all(pause < 1.5 for pause in pauses), pauses
 
 
 def test_a_router_that_is_stuck_does_not_feed_the_watchdog(tmp_path: Path, systemd: Systemd, address: str) -> None:
@@ -245,3 +245,23 @@ def test_a_router_without_its_broker_is_not_ready_but_asks_for_time(
 
     assert early.startswith("STATUS=no connection to the broker\n")
     assert "STATUS=routing" in message
+
+
+@pytest.mark.broker
+def test_a_standby_is_ready_when_it_stands_by_and_says_when_it_has_taken_over(
+    tmp_path: Path, systemd: Systemd, address: str
+) -> None:
+    with Mosquitto(tmp_path) as mosquitto, Router(tmp_path, "", ROUTER_MQTT__URL=mosquitto.url) as router:
+        give_up_s = time.monotonic() + 15
+        while not (tmp_path / "var" / "journal.db").exists():
+            assert time.monotonic() < give_up_s
+            time.sleep(0.05)
+        time.sleep(2)  # Until it has claimed the journal.
+        with Router(tmp_path, address, "--standby", ROUTER_MQTT__URL=mosquitto.url):
+            standing_by = systemd.waits_for("READY=1")
+            systemd.waits_for("WATCHDOG=1", within_s=2)
+            router.process.kill()
+            systemd.waits_for("STATUS=routing", within_s=20)
+            systemd.waits_for("WATCHDOG=1", within_s=2)
+
+    assert "STATUS=standing by" in standing_by
