@@ -64,6 +64,7 @@ __all__ = [
     "read_toml",
     "read_value",
     "split_of",
+    "without_numbers",
 ]  # fmt: skip
 
 Note = Callable[[str, str], None]
@@ -372,6 +373,17 @@ _PASSWORD_LIKE = re.compile(r"//.*@")
 def masked(text: str) -> str:
     """Without what may be a telephone number in the wrong column, or a password in a broker's address."""
     return _PASSWORD_LIKE.sub("//…@", _NUMBER_LIKE.sub("…", text[:200]))
+
+
+_QUOTED_NUMBER = re.compile(r"'\+?\d[\d ()./-]{4,}\d'")
+
+
+def without_numbers(text: str) -> str:
+    """Without quoted values that may be telephone numbers.
+
+    One that looks like an id passes as an id, and would be shown as one that nobody knows; the row says where it is.
+    """
+    return _QUOTED_NUMBER.sub("'…'", text)
 
 
 def opened(path: Path) -> TextIO:

@@ -14,6 +14,7 @@ from router.core.organisation import Organisation
 from router.journal import JournalFenced, SqliteJournal
 from router.organisation_files import read_organisation
 from router.pseudonym import KEY_BYTES, Pseudonymiser, load_or_create_key
+from router.reading import without_numbers
 from router.secret_files import is_open_to_others, read_secret
 from router.service.broker import Credentials, EmbeddedBroker
 from router.service.garbage import collecting_seldom
@@ -141,7 +142,7 @@ def checked_organisation(settings: Settings, pseudonym: Callable[[str], str]) ->
     except OrganisationError as error:
         found.extend(error.problems)
     if found:
-        raise OrganisationError(found)
+        raise OrganisationError([each._replace(message=without_numbers(each.message)) for each in found])
     return description
 
 

@@ -177,9 +177,10 @@ def create_app(view: View, *, token: str | None = None) -> Starlette:
             return _error(400, "a call id is 1 to 64 letters, digits or any of . _ : @ -; give the platform's id")
         explanation = view.explain(call_id)
         if explanation is None:
+            # Without the id: somebody may have asked for a phone number.
             return _error(
                 404,
-                f"call {call_id} is not known here: it never arrived, or it is over; check the id,"
+                "this call is not known here: it never arrived, or it is over; check the id,"
                 " and look for calls that are over in the reports",
             )
         return _json(explanation)

@@ -134,7 +134,7 @@ async def test_says_what_to_do_about_an_unknown_call(http: httpx.AsyncClient) ->
     answer = await http.get("/api/explain/c2")
 
     assert answer.status_code == 404
-    assert answer.json()["error"].startswith("call c2 is not known here: ")
+    assert answer.json()["error"].startswith("this call is not known here: ")
 
 
 @pytest.mark.parametrize("call_id", ["<script>", "a b", "x" * 65, "c1%0A", "%00", "é"])
