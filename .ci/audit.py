@@ -1,8 +1,8 @@
 """Look for known vulnerabilities in what is installed beside this Python: `make audit`.
 
 Fails on a known vulnerability that has not been judged. Where the advisory database cannot be reached it says so and
-does not fail: a build must not depend on a foreign server. What has no fix yet, and does not concern the router, goes into
-IGNORED with its reason; an entry that is of no use any more is a failure too.
+does not fail: a build must not depend on a foreign server. What has no fix yet and does not concern the router goes
+into IGNORED with its reason; an entry that is of no use any more is a failure too.
 """
 
 import json

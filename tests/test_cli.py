@@ -439,7 +439,11 @@ async def test_run_offers_a_call_and_explain_tells_why(environment: dict[str, st
     assert "asking the journal" in left.error
     assert "A101" in table.out
     assert "offered by rule owner" in table.out
-    for done, words in ((unknown, "this call is not known"), (impossible, "1 to 64 letters"), (forgotten, "knows no call c2")):
+    for done, words in (
+        (unknown, "this call is not known"),
+        (impossible, "1 to 64 letters"),
+        (forgotten, "knows no call c2"),
+    ):
         assert done.status == 1
         assert words in done.error
     assert "connected to mqtt://127.0.0.1" in running.error

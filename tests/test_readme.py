@@ -42,7 +42,9 @@ def test_the_first_call(tmp_path: Path) -> None:
     assert "owner agent A101" in shown.stdout
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/deciding.md", "docs/wire.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/deciding.md", "docs/security.md", "docs/wire.md"]
+)
 def test_every_file_that_is_named_is_there(page: str) -> None:
     text = (ROOT / page).read_text()
     named = set(re.findall(r"`((?:router|config|docs|tests|benchmarks)/[\w./-]*)`", text))

@@ -1,10 +1,14 @@
 """TLS, certificates, users and passwords, on a real mosquitto."""
 
 import asyncio
+import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -12,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from router.gateway import Gateway
 from router.service.mqtt import Access, BrokerError, Connection, Message
 from tests.brokers import Certificates, Mosquitto
+from tests.requirements import require
 from tests.service.running import new_shard, ready, running
 
 pytestmark = pytest.mark.broker
@@ -226,3 +231,24 @@ async def test_router_and_platform_meet_behind_mutual_tls_and_passwords(
             Gateway(mosquitto.url, access=access, shard=shard) as gateway,
         ):
             await ready(gateway, "ana")
+
+
+async def test_the_certificates_that_the_documentation_makes(tmp_path: Path, password_file: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    (commands,) = re.findall(r"```sh\n(umask 077\nauthority=.*?)```", page, re.DOTALL)
+    commands = commands.replace("broker.example", "localhost")
+    subprocess.run([require("sh"), "-e", "-c", commands], cwd=tmp_path, check=True, capture_output=True)
+    made = SimpleNamespace(ca=tmp_path / "ca.pem", server=tmp_path / "broker.pem", server_key=tmp_path / "broker.key")
+    with Mosquitto(
+        tmp_path, certificates=cast(Certificates, made), mutual=True, users={"router": PASSWORD}
+    ) as mosquitto:
+        access = Access(
+            username="router",
+            password_file=password_file,
+            ca_file=made.ca,
+            certificate_file=tmp_path / "router.pem",
+            key_file=tmp_path / "router.key",
+        )
+        await enter(mosquitto.url, access)
+        with pytest.raises(BrokerError, match="does it ask for a certificate of ours"):
+            await enter(mosquitto.url, replace(access, certificate_file=None, key_file=None))
