@@ -45,6 +45,7 @@ async def running(
     load: Callable[[], OrganisationDescription] = small,
     journal: Journal | None = None,
     access: Access = Access(),  # noqa: B008 # it is frozen
+    on_turn: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Service]:
     """A service that is stopped, gracefully, at the end of the block."""
     own = journal or SqliteJournal(path)
@@ -57,6 +58,7 @@ async def running(
         limits=Limits(),
         version="0",
         access=access,
+        on_turn=on_turn,
     )
     service.start()
     stop = asyncio.Event()

@@ -1,5 +1,6 @@
 """What systemd is told, through a real socket: by the small module, and by a real router process."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from router.service.mqtt import Connection, Outbox
 from router.service.systemd import ServiceManager
 from tests.brokers import Mosquitto, free_port
+from tests.service.running import new_shard, running
 
 SMALL = Path(__file__).parents[2] / "config" / "small"
 
@@ -168,6 +171,36 @@ def test_without_systemd_nothing_happens_and_a_dead_one_is_no_reason_to_stop(
     ServiceManager({"NOTIFY_SOCKET": address}).stopping()
 
     assert "systemd was not told" in caplog.text
+
+
+# --- A real service ---
+
+
+@pytest.mark.broker
+async def test_only_the_loop_that_routes_turns(
+    mosquitto_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for room in an outbox that nobody empties; everything beside it goes on, and must not speak for it."""
+    turned_s: list[float] = []
+    shard = new_shard()
+
+    def on_turn() -> None:
+        turned_s.append(time.monotonic())
+
+    async with running(mosquitto_url, tmp_path / "journal.db", shard=shard, on_turn=on_turn):
+        await asyncio.sleep(1.5)
+        before = len(turned_s)
+        with monkeypatch.context() as patch:
+            patch.setattr(Outbox, "wait_for_room", lambda _: asyncio.sleep(3_600))
+            async with Connection(mosquitto_url, deliver=lambda message: message.acknowledge()) as platform:
+                await platform.publish(f"acd/v1/in/{shard}/call/c1", b"no event, so it is answered")
+            await asyncio.sleep(0.5)
+            stuck_at = len(turned_s)
+            await asyncio.sleep(2.5)
+            still = len(turned_s)
+
+    assert before >= 2
+    assert still == stuck_at
 
 
 # --- A real router ---
