@@ -35,8 +35,18 @@ from router.gateway import Gateway
 from router.journal import SqliteJournal
 from router.play import Platform
 from router.reports.graph import GraphSummary, as_text, find_portfolio, summarise_graph
-from router.service.app import Addresses, checked_organisation, limits_of, pseudonymiser_of, serve
+from router.service.app import (
+    Addresses,
+    access_of,
+    checked_organisation,
+    embedded_url_of,
+    limits_of,
+    pseudonymiser_of,
+    serve,
+    warnings_of,
+)
 from router.service.decider import Decided
+from router.service.http import read_token
 from router.service.mqtt import BrokerError
 from router.service.recovery import recover
 from router.settings import Settings, SettingsError, load_settings
@@ -276,7 +286,10 @@ def _without_hours(description: OrganisationDescription) -> OrganisationDescript
 
 @app.command()
 def check(config: Config = Path(), json: AsJson = False) -> None:
-    """Check settings and organisation: all problems at once."""
+    """Check settings and organisation: all problems at once.
+
+    What is wrong with the files that hold secrets is a warning: the router may run as another user than who checks.
+    """
     try:
         settings = load_settings(config, os.environ)
         description = _organisation_of(settings, quiet=json)
@@ -290,9 +303,13 @@ def check(config: Config = Path(), json: AsJson = False) -> None:
         name: len(getattr(description, name))
         for name in ("sites", "teams", "agents", "portfolios", "clients", "skills")
     }
+    warnings = warnings_of(settings)
     if json:
-        _print_json({"problems": [], **counts})
+        _print_json({"problems": [], "warnings": warnings, **counts})
     else:
+        for warning in warnings:
+            console.print("warning:", style="yellow", end=" ")
+            console.print(warning, markup=False, soft_wrap=True)
         console.print("[green]no problems[/green]: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
 
 
@@ -337,9 +354,11 @@ def play(
         scene = _recorded_scene(organisation, log, mapping, hours, seed) if log else _made_up(organisation, hours, seed)
     progress = _progress("playing", "calls", quiet=no_bar)
     task = progress.add_task("playing", total=len(scene.callers))
-    embedded = f"mqtt://{settings.mqtt.embedded_host}:{settings.mqtt.embedded_port}"
     gateway = Gateway(
-        url or settings.mqtt.url or embedded, shard=settings.mqtt.shard, connect_timeout_s=_CONNECT_TIMEOUT_S
+        url or settings.mqtt.url or embedded_url_of(settings),
+        access=access_of(settings),
+        shard=settings.mqtt.shard,
+        connect_timeout_s=_CONNECT_TIMEOUT_S,
     )
     interrupted = False
 
@@ -505,8 +524,10 @@ def _explained_live(settings: Settings, call_id: str) -> Explanation | None:
     host, port = settings.http.host, settings.http.port
     # Not urllib, which would send the question to the proxy of the environment.
     connection = http.client.HTTPConnection(host, port, timeout=_HTTP_TIMEOUT_S)
+    token = read_token(settings.http.token_file)
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
-        connection.request("GET", f"/api/explain/{quote(call_id, safe='')}")
+        connection.request("GET", f"/api/explain/{quote(call_id, safe='')}", headers=headers)
         answer = connection.getresponse()
         body = answer.read()
         if answer.status == http.HTTPStatus.OK:

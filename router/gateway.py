@@ -24,7 +24,7 @@ from typing import Final, Self
 
 from router.core.decisions import Decision
 from router.core.errors import EventRejected, RouterError
-from router.service.mqtt import BrokerError, BrokerUrl, Connection, Message, stay_connected
+from router.service.mqtt import Access, BrokerError, BrokerUrl, Connection, Message, stay_connected
 from router.wire import (
     Accepted,
     DecisionId,
@@ -76,6 +76,7 @@ class Gateway:
 
     Args:
         url: The broker: ``mqtt[s]://[user[:password]@]host[:port][?version=5]``.
+        access: User, password and certificates.
         shard: The shard of the router that serves this platform's agents.
         client_id: A name of its own, with which the broker keeps decisions while the gateway is away. None:
             what is decided meanwhile is missed.
@@ -90,6 +91,7 @@ class Gateway:
         self,
         url: str,
         *,
+        access: Access = Access(),  # noqa: B008 # it is frozen
         shard: str = "main",
         client_id: str | None = None,
         resend_s: float = 2.0,
@@ -97,6 +99,7 @@ class Gateway:
     ) -> None:
         self._broker = BrokerUrl.parse(url)
         self._url = url
+        self._access = access
         self._shard = shard
         self._client_id = client_id
         self._resend_s = resend_s
@@ -137,6 +140,7 @@ class Gateway:
             out = f"acd/v1/out/{self._shard}"
             await stay_connected(
                 self._url,
+                access=self._access,
                 deliver=self._deliver,
                 subscriptions=(
                     f"{out}/call/+", f"{out}/agent/+", f"{out}/admin/+", router_status_topic(self._shard)

@@ -79,7 +79,7 @@ class Pseudonymiser:
 
 
 def load_or_create_key(path: Path) -> bytes:
-    """The pseudonym key kept in *path*; made on first use, readable by its owner only.
+    """The pseudonym key kept in *path*; made on first use, readable by its owner only, as is a directory made for it.
 
     Two processes that start together end up with the same key: the file appears complete or not at all.
 
@@ -99,7 +99,7 @@ def load_or_create_key(path: Path) -> bytes:
 
 
 def _create_key(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # mkstemp creates with mode 0600.
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:

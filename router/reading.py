@@ -19,6 +19,7 @@ no ``max_wait_s``   ``"none"``                                    (TOML has no n
 """
 
 import gzip
+import ipaddress
 import re
 import reprlib
 import tomllib
@@ -54,6 +55,7 @@ __all__ = [
     "Note",
     "StructT",
     "fields_of",
+    "is_loopback",
     "note_unknown",
     "noter",
     "prefixed",
@@ -62,6 +64,7 @@ __all__ = [
     "read_toml",
     "read_value",
     "split_of",
+    "without_numbers",
 ]  # fmt: skip
 
 Note = Callable[[str, str], None]
@@ -85,6 +88,14 @@ TOML_LENGTH_MAX = 20_000_000
 
 UNREAD = object()
 """Stands for a value that could not be read, because None is a value."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on *host*. Of names, ``localhost`` alone is taken for that."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def read_row(
@@ -362,6 +373,17 @@ _PASSWORD_LIKE = re.compile(r"//.*@")
 def masked(text: str) -> str:
     """Without what may be a telephone number in the wrong column, or a password in a broker's address."""
     return _PASSWORD_LIKE.sub("//…@", _NUMBER_LIKE.sub("…", text[:200]))
+
+
+_QUOTED_NUMBER = re.compile(r"'\+?\d[\d ()./-]{4,}\d'")
+
+
+def without_numbers(text: str) -> str:
+    """Without quoted values that may be telephone numbers.
+
+    One that looks like an id passes as an id, and would be shown as one that nobody knows; the row says where it is.
+    """
+    return _QUOTED_NUMBER.sub("'…'", text)
 
 
 def opened(path: Path) -> TextIO:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, structs
 
@@ -18,6 +19,7 @@ from router.reading import (
     Port,
     StructT,
     fields_of,
+    is_loopback,
     note_unknown,
     noter,
     prefixed,
@@ -54,13 +56,22 @@ class OrganisationSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class MqttSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The broker that telephony platforms and the router meet at."""
+    """The broker that telephony platforms and the router meet at, and how the router enters it."""
 
     url: BrokerUrl | None = None
-    """``mqtt://host:port`` or ``mqtts://user:password@host:port``; None: the embedded broker.
+    """``mqtt://host:port``, or ``mqtts://host:port`` for TLS; None: the embedded broker.
 
-    May hold a password: never log it, and prefer to set it in the environment.
+    May hold a user and a password: never log it, and prefer ``username`` and ``password_file``.
     """
+    username: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    """The router's user at the broker. The embedded broker lets in this user alone; None there: everybody."""
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    """Certificates (PEM) of the authorities that may have signed the broker's; None: those of the system."""
+    certificate_file: Path | None = None
+    """The router's own certificate (PEM), for mutual TLS."""
+    key_file: Path | None = None
+    """The key of that certificate (PEM)."""
     shard: Annotated[str, Id] = "main"
     embedded_host: Host = "127.0.0.1"
     embedded_port: Port = 1883
@@ -80,16 +91,19 @@ class JournalSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where metrics, health and the wallboard are served."""
+    """Where metrics, health and the wallboard are served, and to whom."""
 
     host: Host = "127.0.0.1"
     port: Port = 9464
+    token_file: Path | None = None
+    """Holds what readers send as ``Authorization: Bearer``; None, on this machine alone: everybody may read."""
 
 
 class PseudonymSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The secret that turns telephone numbers into pseudonyms."""
 
-    key_file: Path = Path("var/pseudonym.key")
+    # Not beside the journal: whoever gets a copy of that directory must not get the key to its pseudonyms with it.
+    key_file: Path = Path("secrets/pseudonym.key")
 
 
 class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -144,9 +158,41 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
             table = {}
         values = read_fields(kind, table, prefixed(note, f"{name}.")) | overrules.get(name, {})
         sections[name] = _resolved(kind(**values), folder)
+    if not problems:
+        _note_contradictions(sections["mqtt"], sections["http"], note)
     if problems:
         raise SettingsError(problems)
     return Settings(**sections)
+
+
+def _note_contradictions(mqtt: MqttSettings, http: HttpSettings, note: Note) -> None:
+    """What each field allows, but not together; above all, doors that would stand open."""
+    url = urlsplit(mqtt.url or "")
+    if url.username is not None and (mqtt.username or mqtt.password_file):
+        note("mqtt.url", "holds a user, and so do username and password_file: take it out of the url")
+    if (mqtt.username is None) != (mqtt.password_file is None):
+        missing, given = ("username", "password_file") if mqtt.username is None else ("password_file", "username")
+        note(f"mqtt.{missing}", f"is missing: {given} is set, and only both together let the router in")
+    if (mqtt.certificate_file is None) != (mqtt.key_file is None):
+        missing, given = (
+            ("certificate_file", "key_file") if mqtt.key_file is not None else ("key_file", "certificate_file")
+        )
+        note(f"mqtt.{missing}", f"is missing: {given} is set, and only both together prove who the router is")
+    for name in ("ca_file", "certificate_file", "key_file"):
+        if getattr(mqtt, name) is not None and url.scheme != "mqtts":
+            note(f"mqtt.{name}", "is for TLS only: write url as mqtts://host:8883, or remove this")
+    if mqtt.url is None and mqtt.username is None and not is_loopback(mqtt.embedded_host):
+        note(
+            "mqtt.embedded_host",
+            f"{mqtt.embedded_host} is reached from other machines, and the embedded broker would let everybody in: set "
+            "mqtt.username and mqtt.password_file, or listen on 127.0.0.1",
+        )
+    if http.token_file is None and not is_loopback(http.host):
+        note(
+            "http.host",
+            f"{http.host} is reached from other machines, and everybody could read: set http.token_file, or listen on "
+            "127.0.0.1",
+        )
 
 
 def _read_environment(

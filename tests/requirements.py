@@ -20,5 +20,11 @@ def require(binary: str) -> str:
     return path
 
 
-PACKAGES = {"mosquitto_pub": "mosquitto-clients", "mosquitto_sub": "mosquitto-clients", "promtool": "prometheus"}
+PACKAGES = {
+    "mosquitto_passwd": "mosquitto",
+    "mosquitto_pub": "mosquitto-clients",
+    "mosquitto_sub": "mosquitto-clients",
+    "promtool": "prometheus",
+    "systemd-analyze": "systemd",
+}
 """The Debian package of each program that is not called like its package."""

@@ -16,7 +16,7 @@ CORE_STANDARD_LIBRARY = {"bisect", "collections", "datetime", "enum", "heapq", "
 
 LAYERS = (
     {"core"},
-    {"wire", "reading", "settings", "organisation_files", "journal", "pseudonym"},
+    {"wire", "reading", "settings", "organisation_files", "journal", "pseudonym", "secret_files"},
     {"simulation", "reports", "service", "gateway", "play"},
     {"terminal", "cli", "__main__"},
 )

@@ -34,6 +34,7 @@ from router.core.events import (
 from router.core.model import AgentId, CallId, ClientId
 from router.gateway import Gateway
 from router.journal import SqliteJournal
+from router.service.mqtt import Access, BrokerError
 from tests.brokers import free_port
 from tests.service.running import next_of, ready
 
@@ -64,7 +65,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "ROUTER_HTTP__PORT": str(free_port()),
         "ROUTER_MQTT__EMBEDDED_PORT": str(free_port()),
         "ROUTER_JOURNAL__FILE": str(tmp_path / "var" / "journal.db"),
-        "ROUTER_PSEUDONYM__KEY_FILE": str(tmp_path / "var" / "key"),
+        "ROUTER_PSEUDONYM__KEY_FILE": str(tmp_path / "secrets" / "key"),
     }
 
 
@@ -261,9 +262,9 @@ def test_check_finds_the_examples_without_problems(main: Any, tmp_path: Path) ->
     assert (done.status, done.error) == (0, "")
     assert "no problems: 2 sites, 23 teams, 460 agents" in done.out
     assert document == {
-        "problems": [], "sites": 2, "teams": 2, "agents": 4, "portfolios": 1, "clients": 3, "skills": 2,
+        "problems": [], "warnings": [], "sites": 2, "teams": 2, "agents": 4, "portfolios": 1, "clients": 3, "skills": 2,
     }  # fmt: skip
-    assert not (tmp_path / "var").exists(), "whoever only looks makes no key"
+    assert not (tmp_path / "secrets").exists(), "whoever only looks makes no key"
 
 
 def test_check_prints_twenty_mistakes_with_file_row_and_field(main: Any, small_copy: Path) -> None:
@@ -303,6 +304,27 @@ def test_check_reports_settings_too(main: Any, tmp_path: Path, monkeypatch: pyte
     assert done.status == 1
     assert "3 problems" in done.out
     assert {problem["field"] for problem in document["problems"]} == {"http.port", "http.hots", "ROUTER_HTTP__PROT"}
+
+
+def test_check_warns_of_secrets_in_the_wrong_place(
+    main: Any, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key beside the journal, and open to everybody; a token that is not there."""
+    key = Path(environment["ROUTER_JOURNAL__FILE"]).with_name("pseudonym.key")
+    key.parent.mkdir()
+    key.write_text("ab" * 32)
+    key.chmod(0o644)
+    monkeypatch.setenv("ROUTER_PSEUDONYM__KEY_FILE", str(key))
+    monkeypatch.setenv("ROUTER_HTTP__TOKEN_FILE", "/nowhere/token")
+
+    done = main("check", SMALL)
+    warnings = main("check", SMALL, "--json").document["warnings"]
+
+    assert done.status == 0
+    assert done.out.count("warning: ") == len(warnings) == 3
+    assert warnings[0].startswith("http.token_file /nowhere/token does not exist")
+    assert "lies in the directory of the journal" in warnings[1]
+    assert f"can be read by every user of this machine: chmod 600 {key}" in warnings[2]
 
 
 # --- graph ---
@@ -417,7 +439,11 @@ async def test_run_offers_a_call_and_explain_tells_why(environment: dict[str, st
     assert "asking the journal" in left.error
     assert "A101" in table.out
     assert "offered by rule owner" in table.out
-    for done, words in ((unknown, "c2 is not known"), (impossible, "1 to 64 letters"), (forgotten, "knows no call c2")):
+    for done, words in (
+        (unknown, "this call is not known"),
+        (impossible, "1 to 64 letters"),
+        (forgotten, "knows no call c2"),
+    ):
         assert done.status == 1
         assert words in done.error
     assert "connected to mqtt://127.0.0.1" in running.error
@@ -496,6 +522,73 @@ def test_run_refuses_a_port_that_is_taken_and_leaves_the_journal_alone(
     journal = SqliteJournal(tmp_path / "var" / "journal.db")
     assert journal.claim("main") == 2
     journal.close()
+
+
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        ("ROUTER_HTTP__HOST", "http.host: 0.0.0.0 is reached from other machines, and everybody could read: set"),
+        (
+            "ROUTER_MQTT__EMBEDDED_HOST",
+            "the embedded broker would let everybody in: set mqtt.username and",
+        ),
+    ],
+)
+def test_run_opens_no_door_to_the_network_without_a_secret(main: Any, variable: str, words: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(variable, "0.0.0.0")
+        done = main("run", SMALL)
+
+    assert done.status == 1
+    assert words in done.error
+
+
+def test_run_makes_no_second_key_for_a_journal(
+    environment: dict[str, str], main: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With it every known caller would be unknown."""
+    with Running(environment, tmp_path, SMALL) as running:
+        assert running.stop() == 0
+    key = Path(environment["ROUTER_PSEUDONYM__KEY_FILE"])
+    key.rename(tmp_path / "moved.key")
+
+    done = main("run", SMALL)
+
+    assert done.status == 1
+    assert f"there is no pseudonym key {key}, but the journal" in done.error
+    assert not key.exists()
+
+
+async def test_run_with_a_user_and_a_token(environment: dict[str, str], tmp_path: Path) -> None:
+    """On loopback they are not asked for, but taken; every command uses them."""
+    password, token = tmp_path / "password", tmp_path / "token"
+    for file, secret in ((password, "hunter2: wörd"), (token, "0123456789abcdef")):
+        file.touch(0o600)
+        file.write_text(secret + "\n")
+    environment |= {
+        "ROUTER_MQTT__USERNAME": "router",
+        "ROUTER_MQTT__PASSWORD_FILE": str(password),
+        "ROUTER_HTTP__TOKEN_FILE": str(token),
+    }
+    access = Access(username="router", password_file=password)
+    with Running(environment, tmp_path, SMALL) as running:
+        async with Gateway(running.url, access=access) as gateway:
+            await ready(gateway, "A101")
+            await gateway.send(CallArrived(call_id=CallId("c1"), client_id=ClientId("C17")))
+            await next_of(gateway, OfferCall)
+        with pytest.raises(BrokerError, match="Not authorized"):
+            await Gateway(running.url, connect_timeout_s=0.5).__aenter__()
+        strangers_state = running.get("/api/state")
+        explained = router(environment, "explain", "c1", SMALL, "--json")
+        played = router(environment, "play", SMALL, "--hours", "0.001", "--quiet")
+        error = running.error
+
+    assert strangers_state is None
+    assert explained.document["rule"] == "owner"
+    assert "asking the journal" not in explained.error
+    assert (played.status, played.error) == (0, "")
+    assert "hunter2" not in error
+    assert "0123456789abcdef" not in error
 
 
 async def test_of_two_routers_on_one_journal_the_first_gives_way(environment: dict[str, str], tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
-"""The files in config/ for Prometheus and Grafana, held against the metrics that the router really exposes."""
+"""The files in config/ for Prometheus, Grafana and systemd, held against what the router really exposes and does."""
 
 import json
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -13,11 +15,15 @@ import pytest
 from router.core.model import AgentStatus, PortfolioId, TeamId
 from router.core.summary import EngineSummary, PortfolioSummary, TeamSummary
 from router.service.metrics import Metrics
+from router.settings import load_settings
+from tests.brokers import free_port
 from tests.requirements import require
 
 CONFIG = Path(__file__).parents[1] / "config"
 RULES = CONFIG / "prometheus" / "rules.yml"
+PROMETHEUS = CONFIG / "prometheus" / "prometheus.yml"
 DASHBOARD = CONFIG / "grafana" / "operations.json"
+UNIT = CONFIG / "systemd" / "router.service"
 RULE_TESTS = Path(__file__).with_name("prometheus_rules.yml")
 
 # What is neither a metric nor a function in our expressions; and what Prometheus itself adds to all it scrapes.
@@ -115,8 +121,24 @@ def test_the_threshold_of_the_service_level_is_an_edge_of_the_histogram(exposed:
 
 
 def test_prometheus_accepts_its_configuration() -> None:
-    promtool("check", "config", CONFIG / "prometheus" / "prometheus.yml")
+    promtool("check", "config", PROMETHEUS)
     promtool("check", "rules", RULES)
+
+
+def test_prometheus_accepts_its_configuration_with_the_token(tmp_path: Path) -> None:
+    """The lines that wait there as comments. promtool looks whether the file with the token is there."""
+    token = tmp_path / "token"
+    text = PROMETHEUS.read_text().replace("rules.yml", str(RULES))
+    shown = re.sub(r"^( +)# (authorization:|  type: Bearer|  credentials_file:)", r"\1\2", text, flags=re.MULTILINE)
+    shown = shown.replace("/etc/prometheus/router-token", str(token))
+    file = tmp_path / "prometheus.yml"
+    file.write_text(shown)
+    assert f"credentials_file: {token}" in shown
+
+    with pytest.raises(AssertionError, match="credentials"):
+        promtool("check", "config", file)
+    token.write_text("0123456789abcdef")
+    promtool("check", "config", file)
 
 
 def test_the_rules_do_what_they_say() -> None:
@@ -187,3 +209,95 @@ def test_a_service_level_names_its_threshold_and_variant() -> None:
         if "Service level" in panel["title"]:
             assert "20 s" in panel["title"]
             assert "variant B" in panel["title"]
+
+
+# --- systemd ---
+
+# 0 is a service that can do nothing, 10 one that can do everything. Beyond the network, which it needs, and a list of
+# addresses, which only its site knows, this one leaves next to nothing.
+EXPOSURE_MAX = 1.5
+
+
+def test_systemd_understands_its_unit(tmp_path: Path) -> None:
+    """With a program that is there in place of the installed one; any word of complaint is too much."""
+    unit = tmp_path / "router.service"
+    unit.write_text(UNIT.read_text().replace("/opt/router/bin/router", sys.executable))
+
+    ran = subprocess.run([require("systemd-analyze"), "verify", unit], capture_output=True, text=True, check=False)
+
+    assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
+
+
+def test_systemd_understands_the_standby(tmp_path: Path) -> None:
+    """The same unit with a drop-in; it starts in the other way, and everything else stays."""
+    unit, drop_in = tmp_path / "router-standby.service", tmp_path / "router-standby.service.d" / "standby.conf"
+    drop_in.parent.mkdir()
+    for file, source in ((unit, UNIT), (drop_in, UNIT.with_name("standby.conf"))):
+        file.write_text(source.read_text().replace("/opt/router/bin/router", sys.executable))
+
+    ran = subprocess.run([require("systemd-analyze"), "verify", unit], capture_output=True, text=True, check=False)
+
+    assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
+    assert re.findall(r"^ExecStart=(.*)", drop_in.read_text(), re.MULTILINE)[0] == ""
+
+
+def test_the_unit_is_hardened() -> None:
+    threshold = f"--threshold={round(10 * EXPOSURE_MAX)}"
+
+    command: list[str | Path] = [
+        require("systemd-analyze"),
+        "security",
+        "--offline=true",
+        "--no-pager",
+        threshold,
+        UNIT,
+    ]
+
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_unit_names_settings_and_files_that_exist(tmp_path: Path) -> None:
+    text = re.sub("^#(LoadCredential|Environment)", r"\1", UNIT.read_text(), flags=re.MULTILINE)
+    environ = dict(re.findall(r"^Environment=(ROUTER_\w+)=(.*)$", text, re.MULTILINE))
+    credentials = re.findall(r"^LoadCredential=(.+):", text, re.MULTILINE)
+    (tmp_path / "router.toml").write_text(
+        '[mqtt]\nurl = "mqtts://broker.example"\nusername = "router"\ncertificate_file = "router.pem"'
+    )
+
+    settings = load_settings(tmp_path, environ)
+
+    assert {f"%d/{name}" for name in credentials} == {path for path in environ.values() if path.startswith("%d/")}
+    assert len(credentials) == 4
+    assert str(settings.journal.file).endswith("%S/router/journal.db")
+    assert "StateDirectory=router\n" in text
+
+
+def test_nothing_that_the_router_loads_needs_memory_both_written_and_run(tmp_path: Path) -> None:
+    """As MemoryDenyWriteExecute=yes of the unit forbids; the kernel (6.3 or newer) can forbid it here as well."""
+    deny = "import ctypes, os, sys; failed = ctypes.CDLL(None).prctl(65, 1, 0, 0, 0); "
+    run = "os._exit(77) if failed else os.execv(sys.executable, [sys.executable, '-m', 'router', *sys.argv[1:]])"
+    environ = {
+        **os.environ,
+        "ROUTER_HTTP__PORT": str(free_port()),
+        "ROUTER_MQTT__EMBEDDED_PORT": str(free_port()),
+        "ROUTER_JOURNAL__FILE": str(tmp_path / "var" / "journal.db"),
+        "ROUTER_PSEUDONYM__KEY_FILE": str(tmp_path / "secrets" / "key"),
+    }
+    router = subprocess.Popen(
+        [sys.executable, "-c", deny + run, "run", CONFIG / "small"], env=environ, stdout=subprocess.PIPE, text=True
+    )
+    assert router.stdout is not None
+    try:
+        shown = iter(router.stdout.readline, "")
+        started = any("metrics" in line for line in shown)
+    finally:
+        router.terminate()
+        status = router.wait(15)
+        router.stdout.close()
+    if status == 77:
+        pytest.skip("this kernel cannot forbid it")
+
+    assert started
+    assert status == 0

@@ -24,7 +24,7 @@ def test_the_first_call(tmp_path: Path) -> None:
         "ROUTER_MQTT__EMBEDDED_PORT": str(port),
         "ROUTER_HTTP__PORT": str(free_port()),
         "ROUTER_JOURNAL__FILE": str(tmp_path / "journal.db"),
-        "ROUTER_PSEUDONYM__KEY_FILE": str(tmp_path / "key"),
+        "ROUTER_PSEUDONYM__KEY_FILE": str(tmp_path / "secrets" / "key"),
     }
     command = [sys.executable, "-m", "router", "run", str(ROOT / "config" / "small")]
     router = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
@@ -42,7 +42,9 @@ def test_the_first_call(tmp_path: Path) -> None:
     assert "owner agent A101" in shown.stdout
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/deciding.md", "docs/wire.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/deciding.md", "docs/security.md", "docs/wire.md"]
+)
 def test_every_file_that_is_named_is_there(page: str) -> None:
     text = (ROOT / page).read_text()
     named = set(re.findall(r"`((?:router|config|docs|tests|benchmarks)/[\w./-]*)`", text))

@@ -16,7 +16,12 @@ ALL_FIELDS = """
 [organisation]
 file = "org/laquila.toml"
 [mqtt]
-url = "mqtts://router:secret@broker.example:8883"
+url = "mqtts://broker.example:8883"
+username = "router"
+password_file = "secrets/mqtt-password"
+ca_file = "certificates/ca.pem"
+certificate_file = "certificates/router.pem"
+key_file = "/etc/router/router.key"
 shard = "north"
 embedded_host = "::1"
 embedded_port = 1884
@@ -25,6 +30,7 @@ file = "/var/lib/router/journal.db"
 [http]
 host = "0.0.0.0"
 port = 9500
+token_file = "secrets/http-token"
 [pseudonym]
 key_file = "keys/pseudonym.key"
 [limits]
@@ -50,7 +56,7 @@ def test_an_empty_file_gives_defaults_beside_it(tmp_path: Path) -> None:
 
     assert loaded.organisation.file == tmp_path / "organisation.toml"
     assert loaded.journal.file == tmp_path / "var/journal.db"
-    assert loaded.pseudonym.key_file == tmp_path / "var/pseudonym.key"
+    assert loaded.pseudonym.key_file == tmp_path / "secrets/pseudonym.key"
     assert (loaded.mqtt.url, loaded.mqtt.shard) == (None, "main")
     assert (loaded.mqtt.embedded_host, loaded.mqtt.embedded_port) == ("127.0.0.1", 1883)
     assert (loaded.http.host, loaded.http.port) == ("127.0.0.1", 9464)
@@ -61,10 +67,15 @@ def test_every_field_can_be_set(tmp_path: Path) -> None:
     loaded = load(tmp_path, ALL_FIELDS)
 
     assert loaded.organisation.file == tmp_path / "org/laquila.toml"
-    assert loaded.mqtt.url == "mqtts://router:secret@broker.example:8883"
+    assert loaded.mqtt.url == "mqtts://broker.example:8883"
+    assert (loaded.mqtt.username, loaded.mqtt.password_file) == ("router", tmp_path / "secrets/mqtt-password")
+    assert loaded.mqtt.ca_file == tmp_path / "certificates/ca.pem"
+    assert loaded.mqtt.certificate_file == tmp_path / "certificates/router.pem"
+    assert loaded.mqtt.key_file == Path("/etc/router/router.key")
     assert (loaded.mqtt.shard, loaded.mqtt.embedded_host, loaded.mqtt.embedded_port) == ("north", "::1", 1884)
     assert loaded.journal.file == Path("/var/lib/router/journal.db")
     assert (loaded.http.host, loaded.http.port) == ("0.0.0.0", 9500)
+    assert loaded.http.token_file == tmp_path / "secrets/http-token"
     assert loaded.pseudonym.key_file == tmp_path / "keys/pseudonym.key"
     assert (loaded.limits.waiting_calls_max, loaded.limits.past_calls_max) == (500, 0)
 
@@ -92,20 +103,22 @@ def test_the_environment_overrules_the_file(tmp_path: Path) -> None:
     loaded = load(
         tmp_path,
         ALL_FIELDS,
-        ROUTER_MQTT__URL="mqtt://[::1]:1883",
+        ROUTER_MQTT__URL="mqtts://[::1]:1883",
+        ROUTER_MQTT__PASSWORD_FILE="/run/credentials/mqtt-password",
         ROUTER_HTTP__PORT="9600",
         ROUTER_ORGANISATION__FILE="/etc/organisation.toml",
         HOME="/root",
     )
 
-    assert loaded.mqtt.url == "mqtt://[::1]:1883"
+    assert loaded.mqtt.url == "mqtts://[::1]:1883"
+    assert loaded.mqtt.password_file == Path("/run/credentials/mqtt-password")
     assert loaded.http.port == 9600
     assert loaded.organisation.file == Path("/etc/organisation.toml")
     assert loaded.mqtt.shard == "north"
 
 
 def test_an_empty_variable_puts_a_field_back_to_its_default(tmp_path: Path) -> None:
-    assert load(tmp_path, ALL_FIELDS, ROUTER_MQTT__URL="").mqtt.url is None
+    assert load(tmp_path, '[mqtt]\nurl = "mqtt://broker.example"', ROUTER_MQTT__URL="").mqtt.url is None
 
 
 def test_switches_of_the_test_suite_are_no_settings(tmp_path: Path) -> None:
@@ -164,6 +177,47 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
     found = problems(tmp_path, "", ROUTER_MQTT__URL="mqtt://router:hunter2@broker.example:port")
 
     assert "hunter2" not in str(found)
+
+
+# --- Fields that do not go together ---
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "message"),
+    [
+        ('[http]\nhost = "0.0.0.0"', "http.host", "0.0.0.0 is reached from other machines, and everybody could read"),
+        ('[http]\nhost = "router.example"', "http.host", "set http.token_file, or listen on 127.0.0.1"),
+        ('[mqtt]\nembedded_host = "::"', "mqtt.embedded_host", "set mqtt.username and mqtt.password_file"),
+        ('[mqtt]\nusername = "router"', "mqtt.password_file", "is missing: username is set"),
+        ('[mqtt]\npassword_file = "p"', "mqtt.username", "is missing: password_file is set"),
+        ('[mqtt]\nurl = "mqtts://b"\ncertificate_file = "c"', "mqtt.key_file", "is missing: certificate_file is set"),
+        ('[mqtt]\nurl = "mqtts://b"\nkey_file = "k"', "mqtt.certificate_file", "is missing: key_file is set"),
+        ('[mqtt]\nurl = "mqtt://b"\nca_file = "c"', "mqtt.ca_file", "is for TLS only: write url as mqtts://host:8883"),
+        ('[mqtt]\nca_file = "c"', "mqtt.ca_file", "is for TLS only"),
+        ('[mqtt]\nurl = "mqtts://u:hunter2@b"\nusername = "u"\npassword_file = "p"', "mqtt.url", "out of the url"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_refused(tmp_path: Path, text: str, field: str, message: str) -> None:
+    found = problems(tmp_path, text)
+
+    assert message in found["router.toml", field]
+    assert len(found) == 1
+    assert "hunter2" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[http]\nhost = "0.0.0.0"\ntoken_file = "t"',
+        '[http]\nhost = "127.0.0.1"\ntoken_file = "t"',
+        '[http]\nhost = "::1"\n[mqtt]\nembedded_host = "localhost"',
+        '[mqtt]\nembedded_host = "0.0.0.0"\nusername = "u"\npassword_file = "p"',
+        '[mqtt]\nurl = "mqtt://b"\nembedded_host = "0.0.0.0"\nusername = "u"\npassword_file = "p"',
+        '[mqtt]\nurl = "mqtts://u:p@b"\nca_file = "c"',
+    ],
+)
+def test_what_goes_together_is_taken(tmp_path: Path, text: str) -> None:
+    load(tmp_path, text)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ release so far; 0.12 wants plugins as a dictionary of class paths.
 import asyncio
 import contextlib
 import hmac
-import ipaddress
 import logging
 from dataclasses import dataclass
 from types import TracebackType
@@ -22,6 +21,7 @@ from amqtt.plugins.base import BaseAuthPlugin  # type: ignore[import-untyped]  #
 from amqtt.session import Session  # type: ignore[import-untyped]  # amqtt has no type hints
 
 from router.core.errors import RouterError
+from router.reading import is_loopback
 
 __all__ = ["Credentials", "EmbeddedBroker", "EmbeddedBrokerError"]
 
@@ -58,13 +58,11 @@ class EmbeddedBroker:
     Args:
         host: The address to listen on.
         port: 0 picks a free one.
-        credentials: Without them anybody who reaches the port may enter.
-        remote: Listen on an address that other machines reach. Passwords and events then cross the network
-            unencrypted.
+        credentials: Without them anybody who reaches the port may enter. There is no TLS: what other machines send,
+            the password included, crosses the network for all to read.
 
     Raises:
-        EmbeddedBrokerError: ``host`` is not of this machine alone, and remote access was not asked for with
-            credentials.
+        EmbeddedBrokerError: There are no credentials, although other machines reach ``host``.
     """
 
     def __init__(
@@ -73,12 +71,11 @@ class EmbeddedBroker:
         port: int = 0,
         *,
         credentials: Credentials | None = None,
-        remote: bool = False,
     ) -> None:
-        if not _is_loopback(host) and not (remote and credentials is not None):
+        if credentials is None and not is_loopback(host):
             raise EmbeddedBrokerError(
-                f"the embedded broker does not listen on {host}, where other machines reach it, unless remote "
-                "access is allowed and credentials are set. Use 127.0.0.1, or a broker that speaks TLS."
+                f"the embedded broker does not listen on {host}, where other machines reach it, without a user and a "
+                "password: set mqtt.username and mqtt.password_file. Or use 127.0.0.1, or a broker that speaks TLS."
             )
         self._host = host
         self._port = port
@@ -134,13 +131,6 @@ class EmbeddedBroker:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer):
             await self._broker.external_connected(StreamReaderAdapter(reader), StreamWriterAdapter(writer), _LISTENER)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _plugins(credentials: Credentials | None) -> dict[str, dict[str, Any]]:

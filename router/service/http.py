@@ -1,30 +1,38 @@
 """What the router shows over HTTP: metrics, health, the present state, and why a call is where it is.
 
-Everything is read-only and none of it is needed for routing. There is no sign-in: listen on this machine alone,
-or put a proxy that asks who is there in front.
+Everything is read-only and none of it is needed for routing. Whoever asks from another machine has to send a token
+(``Authorization: Bearer``). There is no TLS: put a proxy that has it in front where others can listen to the network.
 """
 
 import asyncio
+import hmac
 import html
 import os
+import re
 import socket
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from router.core.errors import RouterError
 from router.core.model import CallId, Id
 from router.core.summary import EngineSummary
+from router.secret_files import read_secret
 
-__all__ = ["Address", "View", "create_app", "serve"]
+__all__ = ["Address", "View", "create_app", "read_token", "serve"]
 
 # A scrape or a page takes milliseconds; who has not read it by then is gone.
 STOP_TIMEOUT_S = 3
@@ -33,9 +41,17 @@ HEADERS = {
     "Cache-Control": "no-store",
     # The page has neither script, style nor picture, so nothing need be allowed.
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+# Who watches over the process, or spreads load, has no token, and must not take a router for dead for want of one. All
+# they get to know is yes or no.
+OPEN_TO_ALL = frozenset({"/livez", "/readyz"})
+
+# What RFC 6750 lets a bearer token consist of; 32 hexadecimal digits are twice as long as the shortest taken here.
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")
 
 PAGES = {
     "/api/state": "queues, agents by team and state, offers, as JSON",
@@ -86,8 +102,50 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def create_app(view: View) -> Starlette:
-    """The web application over *view*. Errors are JSON: ``{"error": "what is wrong and what to do"}``."""
+def read_token(file: Path | None) -> str | None:
+    """The token in *file*; None: there is no file, and everybody may read.
+
+    Raises:
+        RouterError: The file cannot be used, or holds no token.
+    """
+    if file is None:
+        return None
+    token = read_secret(file, "http.token_file")
+    if not _TOKEN.fullmatch(token):
+        raise RouterError(
+            f"http.token_file {file} holds no token: at least 16 letters, digits and ._~+/-; make one with "
+            "openssl rand -hex 32"
+        )
+    return token
+
+
+class _TokenGate:
+    """Lets those who send the token through, and everybody to `OPEN_TO_ALL`; answers 401 to the others."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._expected = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+        # Names of schemes are written in any case; how long a comparison takes must not tell how much was right.
+        given = f"{scheme.capitalize()} {token.strip()}".encode()
+        scope["is_known"] = hmac.compare_digest(given, self._expected)
+        if scope["is_known"] or scope["path"] in OPEN_TO_ALL:
+            await self._app(scope, receive, send)
+            return
+        refusal = _error(401, "send the token of http.token_file, as Authorization: Bearer TOKEN")
+        refusal.headers["WWW-Authenticate"] = 'Bearer realm="router"'
+        await refusal(scope, receive, send)
+
+
+def create_app(view: View, *, token: str | None = None) -> Starlette:
+    """The web application over *view*. Errors are JSON: ``{"error": "what is wrong and what to do"}``.
+
+    Args:
+        view: What there is to see.
+        token: What readers must send, except for `OPEN_TO_ALL`; None: nothing.
+    """
 
     async def page(_: Request) -> Response:
         return Response(_page(), media_type="text/html", headers=HEADERS)
@@ -101,9 +159,13 @@ def create_app(view: View) -> Starlette:
             return _json({"status": "live"})
         return _error(503, "the router has stopped working; restart it, its journal has every call")
 
-    async def ready(_: Request) -> Response:
+    async def ready(request: Request) -> Response:
         reason = view.not_ready_because()
-        return _json({"status": "ready"}) if reason is None else _error(503, reason)
+        if reason is None:
+            return _json({"status": "ready"})
+        # The reason names files and machines.
+        is_known = request.scope.get("is_known", True)
+        return _error(503, reason if is_known else "no calls are routed; whoever asks with the token is told why")
 
     async def state(_: Request) -> Response:
         return _json(view.summary())
@@ -115,9 +177,10 @@ def create_app(view: View) -> Starlette:
             return _error(400, "a call id is 1 to 64 letters, digits or any of . _ : @ -; give the platform's id")
         explanation = view.explain(call_id)
         if explanation is None:
+            # Without the id: somebody may have asked for a phone number.
             return _error(
                 404,
-                f"call {call_id} is not known here: it never arrived, or it is over; check the id,"
+                "this call is not known here: it never arrived, or it is over; check the id,"
                 " and look for calls that are over in the reports",
             )
         return _json(explanation)
@@ -131,6 +194,7 @@ def create_app(view: View) -> Starlette:
             Route("/api/state", state),
             Route("/api/explain/{call_id}", explain),
         ],
+        middleware=[] if token is None else [Middleware(_TokenGate, token)],
         exception_handlers={HTTPException: _on_http_error, Exception: _on_failure},
     )
     app.router.redirect_slashes = False  # a redirect would be an answer without our headers
@@ -157,6 +221,7 @@ async def serve(app: Starlette, host: str, port: int) -> AsyncIterator[Address]:
     server = _Server(
         uvicorn.Config(
             app,
+            http=_Protocol,
             lifespan="off",
             ws="none",
             access_log=False,
@@ -172,6 +237,21 @@ async def serve(app: Starlette, host: str, port: int) -> AsyncIterator[Address]:
     finally:
         server.should_exit = True
         await serving
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's reader of HTTP, of which even the answer to what is no HTTP has our headers."""
+
+    def send_400_response(self, msg: str) -> None:
+        body = msgspec.json.encode({"error": f"{msg.rstrip('.')}; this is an HTTP server"})
+        own = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in (HEADERS | own).items())
+        self.transport.write(f"HTTP/1.1 400 Bad Request\r\n{lines}\r\n".encode() + body)
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):

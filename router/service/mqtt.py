@@ -30,6 +30,8 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Never, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -41,9 +43,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from router.core.errors import RouterError
+from router.secret_files import SecretFileError, check_readable, check_secret_file, read_secret
 
 __all__ = [
-    "BrokerError", "BrokerUrl", "Connection", "Message", "Outbox", "OutboxFullError", "PublishRefusedError",
+    "Access", "BrokerError", "BrokerUrl", "Connection", "Message", "Outbox", "OutboxFullError", "PublishRefusedError",
     "Will", "stay_connected",
 ]  # fmt: skip
 
@@ -131,6 +134,106 @@ class BrokerUrl(NamedTuple):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Who we are at the broker, and whom we believe to be the broker. Holds paths and no secret, so it may be shown.
+
+    The files are read anew for each connection: a renewed certificate or password needs no restart.
+    """
+
+    username: str | None = None
+    """User and password in the URL come before this."""
+    password_file: Path | None = None
+    """One line. A secret, so every user's being able to read it is refused; so it is with the key."""
+    ca_file: Path | None = None
+    """PEM certificates of the authorities whose word counts; None: those of the system. Without TLS in the URL, this
+    and the next two mean nothing."""
+    certificate_file: Path | None = None
+    """Our own certificate for mutual TLS, PEM, followed by those between it and the authority."""
+    key_file: Path | None = None
+    """The key of the certificate, PEM, without passphrase."""
+
+    def check(self, url: str) -> None:
+        """Read every file once, so that a mistake shows when the router starts.
+
+        Raises:
+            BrokerError: A file is missing, cannot be used, or does not fit; says which, and what to do.
+            ValueError: The URL cannot be read.
+        """
+        broker = BrokerUrl.parse(url)
+        self.credentials(broker)
+        self.tls_context(broker)
+
+    def credentials(self, url: BrokerUrl) -> tuple[str | None, str | None]:
+        """User and password for the broker.
+
+        Raises:
+            BrokerError: The password file cannot be used.
+        """
+        if url.username is not None:
+            return url.username, url.password
+        if self.password_file is None:
+            return self.username, None
+        try:
+            return self.username, read_secret(self.password_file, "password_file")
+        except SecretFileError as error:
+            raise BrokerError(str(error)) from None
+
+    def tls_context(self, url: BrokerUrl) -> ssl.SSLContext | None:
+        """Whom to trust and what to show over TLS (1.2 or newer, names checked); None: no TLS.
+
+        Raises:
+            BrokerError: A file cannot be used.
+        """
+        if not url.tls:
+            return None
+        try:
+            context = self._trust()
+            if self.certificate_file is not None:
+                self._load_own(context, self.certificate_file, self.key_file or self.certificate_file)
+        except SecretFileError as error:
+            raise BrokerError(str(error)) from None
+        return context
+
+    def _trust(self) -> ssl.SSLContext:
+        if self.ca_file is not None:
+            check_readable(self.ca_file, "ca_file")
+        try:
+            return ssl.create_default_context(cafile=self.ca_file)
+        except ssl.SSLError:
+            raise BrokerError(f"ca_file {self.ca_file} holds no certificate; it must be PEM text") from None
+
+    def _load_own(self, context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+        check_readable(certificate, "certificate_file")
+        check_secret_file(key, "key_file")
+        try:
+            # Without a callback OpenSSL would ask for the passphrase on the terminal.
+            context.load_cert_chain(certificate, key, password=_no_passphrase)
+        except _PassphraseError:
+            raise BrokerError(
+                f"key_file {key} has a passphrase, which nobody is there to type: write it without, readable by the "
+                f"router alone (openssl pkey -in {key.name} -out new.key)"
+            ) from None
+        except ssl.SSLError as error:
+            if error.reason == "KEY_VALUES_MISMATCH":
+                raise BrokerError(
+                    f"key_file {key} does not belong to certificate_file {certificate}: name the key that the "
+                    "certificate was made for"
+                ) from None
+            raise BrokerError(
+                f"certificate_file {certificate} and key_file {key} cannot be used: both must be PEM text, the first "
+                "with CERTIFICATE in its first line, the second with PRIVATE KEY"
+            ) from None
+
+
+class _PassphraseError(Exception):
+    """OpenSSL asks for the passphrase of a key."""
+
+
+def _no_passphrase() -> str:
+    raise _PassphraseError
+
+
 class Will(NamedTuple):
     """What the broker publishes, retained, if we vanish without a word."""
 
@@ -171,18 +274,24 @@ class Connection:
 
     Args:
         url: See `BrokerUrl.parse`.
+        access: User, password and certificates.
         deliver: Takes each message, in the order of arrival. It is called by the event loop and must neither
             block nor raise; what it raises ends the connection and comes out of `wait_lost`.
         client_id: A name of our own. The broker keeps the session, with subscriptions and unacknowledged
             messages, while we are away, and throws out an older connection of the same name. None: a passing
             name and session.
         will: Published by the broker when we vanish.
+
+    Raises:
+        BrokerError: A file of *access* cannot be used.
+        ValueError: The URL cannot be read.
     """
 
     def __init__(
         self,
         url: str,
         *,
+        access: Access = Access(),  # it is frozen
         deliver: Callable[[Message], None],
         client_id: str | None = None,
         will: Will | None = None,
@@ -190,15 +299,20 @@ class Connection:
         self.url = BrokerUrl.parse(url)
         self._loop = asyncio.get_running_loop()
         self._deliver = deliver
-        self._client = self._new_client(client_id, will)
+        self._client = self._new_client(access, client_id, will)
         paho = self._paho = self._client._client
         paho.manual_ack_set(True)
         paho.on_message = self._on_message
         paho.on_publish = self._on_puback
         self._report_connected: Callable[..., None] | None = paho.on_connect
         paho.on_connect = self._on_connected
+        self._report_disconnected: Callable[..., None] | None = paho.on_disconnect
+        paho.on_disconnect = self._on_disconnected
         self._report_socket_open: Callable[..., None] | None = paho.on_socket_open
         paho.on_socket_open = self._on_socket_open
+        # Done when the broker hangs up instead of answering; aiomqtt would wait for 10 s.
+        self._dropped: asyncio.Future[None] = self._loop.create_future()
+        self._answered = False
         self._connected = False
         self._given_up = False
         self._failure: Exception | None = None
@@ -206,8 +320,9 @@ class Connection:
         self._in_flight: dict[int, asyncio.Future[None]] = {}
         self._unsent: deque[_Publication] = deque()
 
-    def _new_client(self, client_id: str | None, will: Will | None) -> aiomqtt.Client:
+    def _new_client(self, access: Access, client_id: str | None, will: Will | None) -> aiomqtt.Client:
         url = self.url
+        username, password = access.credentials(url)
         # Only the one that the protocol version knows may be set.
         session: dict[str, Any] = {"clean_session": client_id is None}
         if url.version == 5:
@@ -219,13 +334,13 @@ class Connection:
         return aiomqtt.Client(
             url.host,
             url.port,
-            username=url.username,
-            password=url.password,
+            username=username,
+            password=password,
             identifier=client_id,
             protocol=aiomqtt.ProtocolVersion.V5 if url.version == 5 else aiomqtt.ProtocolVersion.V311,
             will=None if will is None else aiomqtt.Will(will.topic, will.payload, qos=1, retain=True),
             keepalive=_KEEP_ALIVE_S,
-            tls_context=ssl.create_default_context() if url.tls else None,
+            tls_context=access.tls_context(url),
             # Else the kernel holds small packets back for an acknowledgement: 24 messages a second.
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
             # None of paho's own: it would walk through all that wait at each PUBACK.
@@ -242,19 +357,27 @@ class Connection:
         """
         connecting = asyncio.ensure_future(self._client.__aenter__())
         try:
-            await asyncio.shield(connecting)
+            await asyncio.wait((connecting, self._dropped), return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            # paho connects in a thread, which cannot be stopped; what it opens later must not stay open.
-            self._given_up = True
-            self._hang_up()
-            connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._give_up(connecting)
             raise
+        if not connecting.done():
+            self._give_up(connecting)
+            raise BrokerError(f"cannot connect to {self.url}: {_hung_up(self.url)}")
+        try:
+            connecting.result()
         except aiomqtt.MqttError as error:
             self._hang_up()
-            raise BrokerError(f"cannot connect to {self.url}: {error}") from error
+            raise BrokerError(f"cannot connect to {self.url}: {_refusal(error, self.url)}") from error
         self._connected = True
         self._paho.on_socket_register_write = self._on_packets_waiting
         return self
+
+    def _give_up(self, connecting: asyncio.Future[Any]) -> None:
+        # paho connects in a thread, which cannot be stopped; what it opens later must not stay open.
+        self._given_up = True
+        self._hang_up()
+        connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -363,10 +486,21 @@ class Connection:
             self._hang_up()
 
     def _on_connected(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self._answered = True
         broker_maximum = getattr(properties, "ReceiveMaximum", PUBLISHES_IN_FLIGHT_MAX)
         self._window = min(PUBLISHES_IN_FLIGHT_MAX, broker_maximum)
         assert self._report_connected is not None
         self._report_connected(client, userdata, flags, reason, properties)
+
+    def _on_disconnected(self, *arguments: Any) -> None:
+        assert self._report_disconnected is not None
+        self._report_disconnected(*arguments)
+        if not self._answered:  # Perhaps in the thread that connects.
+            self._loop.call_soon_threadsafe(self._on_dropped)
+
+    def _on_dropped(self) -> None:
+        if not self._dropped.done():
+            self._dropped.set_result(None)
 
     def _lose(self) -> None:
         self._connected = False
@@ -402,6 +536,53 @@ class Connection:
         if isinstance(paho_socket, socket.socket):
             with contextlib.suppress(OSError):
                 paho_socket.shutdown(socket.SHUT_RDWR)
+
+
+# OpenSSL's codes of what is wrong with a certificate, by what there is to do (x509_vfy.h).
+_EXPIRED: Final = 10
+_NOT_YET_VALID: Final = 9
+_WRONG_NAME: Final = (62, 64)
+
+_NO_TLS: Final = "it does not speak TLS on this port; name the port that does, or write mqtt:// for none"
+
+
+def _refusal(error: aiomqtt.MqttError, url: BrokerUrl) -> str:
+    """Why a broker cannot be entered, and what to do."""
+    # aiomqtt keeps the text alone, and suppresses what it comes from.
+    cause = error.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return _distrust(cause, url)
+    if isinstance(cause, ssl.SSLError):
+        if cause.reason == "WRONG_VERSION_NUMBER":
+            return _NO_TLS
+        return f"{cause.reason or cause}: {_hung_up(url)}"
+    if isinstance(cause, ConnectionResetError) and url.tls:
+        return f"{cause.strerror}: {_NO_TLS}"
+    if isinstance(error, aiomqtt.MqttCodeError) and getattr(error.rc, "value", None) in (134, 135):
+        return f"{error}; check username and password_file, and that the broker knows the user and lets it in"
+    return str(error)
+
+
+def _distrust(error: ssl.SSLCertVerificationError, url: BrokerUrl) -> str:
+    if error.verify_code == _EXPIRED:
+        return "its certificate has expired; renew it on the broker"
+    if error.verify_code == _NOT_YET_VALID:
+        return "its certificate is not valid yet; check the clocks of both machines"
+    if error.verify_code in _WRONG_NAME:
+        return f"its certificate is not made for {url.host}; use the name in it, or have one made for this name"
+    return (
+        f"its certificate is not trusted ({error.verify_message}); set ca_file to the certificate of the authority "
+        "that signed it"
+    )
+
+
+def _hung_up(url: BrokerUrl) -> str:
+    if not url.tls:
+        return "it hung up without an answer; does it speak TLS on this port? Then write mqtts://"
+    return (
+        "it hung up without an answer; does it ask for a certificate of ours? Set certificate_file and key_file to one "
+        "that is valid and that an authority of the broker's has signed"
+    )
 
 
 def _fail(done: asyncio.Future[None], error: BaseException) -> None:
@@ -493,6 +674,7 @@ class Outbox:
 async def stay_connected(
     url: str,
     *,
+    access: Access = Access(),  # it is frozen
     deliver: Callable[[Message], None],
     subscriptions: Sequence[str] = (),
     outbox: Outbox | None = None,
@@ -508,6 +690,7 @@ async def stay_connected(
 
     Args:
         url: See `BrokerUrl.parse`.
+        access: See `Connection`.
         deliver: See `Connection`.
         subscriptions: Topics to ask for on each connection.
         outbox: Emptied into each connection, after ``on_connected``.
@@ -523,7 +706,7 @@ async def stay_connected(
     while True:
         connected_at: float | None = None
         try:
-            async with Connection(url, deliver=deliver, client_id=client_id, will=will) as connection:
+            async with Connection(url, access=access, deliver=deliver, client_id=client_id, will=will) as connection:
                 await connection.subscribe(subscriptions)
                 connected_at = asyncio.get_running_loop().time()
                 logger.info("connected to %s", connection.url)

@@ -29,7 +29,7 @@ from router.journal import Entry, Journal, JournalError, JournalFenced
 from router.service.clock import Clock
 from router.service.decider import RECORDS_REMEMBERED, Decided, Decider
 from router.service.metrics import Metrics
-from router.service.mqtt import BrokerError, Connection, Message, Outbox, OutboxFullError, Will, stay_connected
+from router.service.mqtt import Access, BrokerError, Connection, Message, Outbox, OutboxFullError, Will, stay_connected
 from router.service.recovery import recover, write_snapshot
 from router.service.retention import purge_before
 from router.service.standby import wait_for_turn
@@ -136,6 +136,7 @@ class Service:
         journal: Opened for writing; the service claims the shard.
         shard: The shard's name.
         broker_url: Where the bus is.
+        access: How the router enters it.
         load_organisation: Reads the organisation's files; raises `OrganisationError`.
         pseudonym: Replaces phone numbers, see `wire.decode_input`.
         limits: For the engine.
@@ -144,6 +145,8 @@ class Service:
         keeping: When snapshots are written and records purged.
         clock: The time; None: that of this machine.
         connect: Keeps the connection to the broker, as `stay_connected` does.
+        on_turn: Called in each turn of the loop that routes, or stands by, at least once a second: who hears nothing
+            knows it stuck.
     """
 
     def __init__(
@@ -156,14 +159,17 @@ class Service:
         pseudonym: Callable[[str], str],
         limits: Limits,
         version: str,
+        access: Access = Access(),  # noqa: B008 # it is frozen
         watch: Watch = lambda _at_ms, _decided: None,
         keeping: Keeping = Keeping(),  # noqa: B008 - frozen
         clock: Clock | None = None,
         connect: Callable[..., Coroutine[Any, Any, Never]] = stay_connected,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._journal = journal
         self._shard = shard
         self._broker_url = broker_url
+        self._access = access
         self._load_organisation = load_organisation
         self._pseudonym = pseudonym
         self._limits = limits
@@ -171,6 +177,7 @@ class Service:
         self._keeping = keeping
         self._clock = clock or Clock()
         self._connect = connect
+        self._on_turn = on_turn
         self._metrics = Metrics(self.summary, version=version)
         self._outbox = Outbox()
         self._inbox: deque[_Arrival] = deque()
@@ -182,7 +189,7 @@ class Service:
         self._status: RouterStatus
         self._is_started = False
         self._turned_s = asyncio.get_running_loop().time()
-        self._retried_s = self._turned_s
+        self._acted_s = self._turned_s
         self._connected = False
         self._flooded = False
         self._epoch = 0
@@ -211,8 +218,7 @@ class Service:
         return None if self._connected else "no connection to the broker"
 
     def is_live(self) -> bool:
-        turned_s = max(self._turned_s, self._retried_s)
-        return asyncio.get_running_loop().time() - turned_s < _STUCK_AFTER_S
+        return asyncio.get_running_loop().time() - self._turned_s < _STUCK_AFTER_S
 
     # --- Start and stop ---
 
@@ -221,6 +227,7 @@ class Service:
 
         def on_look() -> None:
             self._turned_s = asyncio.get_running_loop().time()
+            self._on_turn()
 
         self._trouble = "this router is a standby: it takes over when the one at work falls silent"
         return await wait_for_turn(self._journal, self._shard, silence_s=silence_s, on_look=on_look)
@@ -299,10 +306,11 @@ class Service:
                 sent += await self._publish(decided)
             self._acknowledge_later([], sent, offset)
         # The start may have read for seconds.
-        self._turned_s = asyncio.get_running_loop().time()
+        self._turned_s = self._acted_s = asyncio.get_running_loop().time()
         connecting = asyncio.create_task(
             self._connect(
                 self._broker_url,
+                access=self._access,
                 deliver=self._deliver,
                 subscriptions=(f"acd/v1/in/{self._shard}/#",),
                 outbox=self._outbox,
@@ -438,10 +446,12 @@ class Service:
 
     async def _feed(self) -> None:
         while not self._stopping:
-            await self._mind_absence()
+            self._turned_s = asyncio.get_running_loop().time()
+            self._on_turn()
             if self._is_far_ahead():
                 await self._wait_for_something(_TURN_EVERY_S)
                 continue
+            await self._mind_absence()
             if not self._inbox:
                 await self._wait_for_something(self._until_due_s())
                 await self._mind_absence()
@@ -466,8 +476,8 @@ class Service:
 
     async def _mind_absence(self) -> None:
         """After a time in which nobody could be heard, let deadlines start afresh."""
-        absent_s = asyncio.get_running_loop().time() - self._turned_s
-        self._turned_s += absent_s
+        absent_s = asyncio.get_running_loop().time() - self._acted_s
+        self._acted_s += absent_s
         jumped_ms = self._clock.catch_up()
         if jumped_ms or absent_s > _ABSENT_AFTER_S:
             self._metrics.absent()
@@ -571,7 +581,8 @@ class Service:
             except JournalError as error:
                 logger.error("nothing can be accepted: %s", error)
                 self._trouble = f"the journal cannot be written: {error}"
-                self._retried_s = asyncio.get_running_loop().time()
+                self._turned_s = asyncio.get_running_loop().time()
+                self._on_turn()
                 await asyncio.sleep(_JOURNAL_RETRY_S)
             else:
                 self._trouble = None

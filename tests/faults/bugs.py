@@ -161,8 +161,7 @@ def a_snapshot_forgets_what_was_last_decided(patch: Patch) -> None:
 
 @bug
 def a_snapshot_is_dated_later_than_it_was_taken(patch: Patch) -> None:
-    position = Decider.position.fget
-    assert position is not None
+    position: Callable[[Decider], Position] = Decider.__dict__["position"].fget
 
     def later(self: Decider) -> Position:
         found = position(self)

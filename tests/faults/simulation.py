@@ -377,7 +377,7 @@ class Simulation:
     async def _break_things(self) -> None:
         if not self.plan.fault_every_s:
             return
-        faults = (
+        faults: tuple[Callable[[], None], ...] = (
             self._kill, self._kill, self._kill_at, self._kill_at, self._kill_at, self._stop_router, self._kill_broker,
             self._drop, self._fill_disk, self._set_clock, self._restart_gently, self._slow_down, self._reload,
         )  # fmt: skip

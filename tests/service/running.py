@@ -13,6 +13,7 @@ from router.core.model import AgentId, Link, OrganisationDescription, Ownership,
 from router.gateway import Gateway
 from router.journal import Journal, SqliteJournal
 from router.pseudonym import Pseudonymiser
+from router.service.mqtt import Access
 from router.service.service import Service
 from router.wire import Output
 from tests.core.builders import agent, client, organisation, portfolio, team
@@ -43,6 +44,8 @@ async def running(
     shard: str,
     load: Callable[[], OrganisationDescription] = small,
     journal: Journal | None = None,
+    access: Access = Access(),  # noqa: B008 # it is frozen
+    on_turn: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Service]:
     """A service that is stopped, gracefully, at the end of the block."""
     own = journal or SqliteJournal(path)
@@ -54,6 +57,8 @@ async def running(
         pseudonym=pseudonym,
         limits=Limits(),
         version="0",
+        access=access,
+        on_turn=on_turn,
     )
     service.start()
     stop = asyncio.Event()

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from msgspec import Struct
 from router.core.errors import RouterError
 from router.core.model import AgentStatus, CallId, Outcome, PortfolioId, TeamId
 from router.core.summary import EngineSummary, PortfolioSummary, TeamSummary
-from router.service.http import Address, create_app, serve
+from router.service.http import Address, create_app, read_token, serve
 from router.service.metrics import Metrics
 
 # One server for all: to stop one takes uvicorn a fifth of a second.
@@ -133,7 +134,7 @@ async def test_says_what_to_do_about_an_unknown_call(http: httpx.AsyncClient) ->
     answer = await http.get("/api/explain/c2")
 
     assert answer.status_code == 404
-    assert answer.json()["error"].startswith("call c2 is not known here: ")
+    assert answer.json()["error"].startswith("this call is not known here: ")
 
 
 @pytest.mark.parametrize("call_id", ["<script>", "a b", "x" * 65, "c1%0A", "%00", "é"])
@@ -193,6 +194,107 @@ async def test_every_answer_is_guarded(http: httpx.AsyncClient, path: str) -> No
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["content-security-policy"].startswith("default-src 'none'")
     assert "server" not in headers
+
+
+async def test_what_is_no_http_is_answered_with_guarded_headers(http: httpx.AsyncClient) -> None:
+    reader, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
+    writer.write(b"no HTTP at all\r\n\r\n")
+    head, body = (await reader.read()).split(b"\r\n\r\n", 1)
+    writer.close()
+
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"\r\nX-Content-Type-Options: nosniff\r\n" in head
+    assert body == b'{"error":"Invalid HTTP request received; this is an HTTP server"}'
+
+
+# --- The token ---
+
+TOKEN = "correct.horse~battery+staple/0123456789=="
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guarded(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    async with (
+        serve(create_app(house, token=TOKEN), "127.0.0.1", 0) as address,
+        httpx.AsyncClient(base_url=address.url) as client,
+    ):
+        yield client
+
+
+PLACES = [
+    "/",
+    "/metrics",
+    "/api/state",
+    "/api/explain/c1:x@y",
+    "/nowhere",
+    "/livez/",
+    "/readyz/..%2fmetrics",
+    "//livez",
+]
+
+
+@pytest.mark.parametrize("path", PLACES)
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "",
+        TOKEN,
+        "Bearer",
+        f"Basic {TOKEN}",
+        f"Bearer {TOKEN[:-1]}",
+        f"Bearer {TOKEN}x",
+        "Bearer Bearer",
+    ],
+)
+async def test_without_the_token_nobody_reads(guarded: httpx.AsyncClient, path: str, given: str | None) -> None:
+    for method in ("GET", "POST", "HEAD"):
+        answer = await guarded.request(method, path, headers={} if given is None else {"Authorization": given})
+
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == 'Bearer realm="router"'
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        if method != "HEAD":
+            assert answer.json() == {"error": "send the token of http.token_file, as Authorization: Bearer TOKEN"}
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_whoever_has_the_token_reads(guarded: httpx.AsyncClient, scheme: str) -> None:
+    for path, status in [("/", 200), ("/metrics", 200), ("/api/state", 200), ("/nowhere", 404)]:
+        answer = await guarded.get(path, headers={"Authorization": f"{scheme} {TOKEN}"})
+
+        assert answer.status_code == status
+
+
+async def test_health_is_open_to_all_and_tells_strangers_no_more_than_yes_or_no(
+    guarded: httpx.AsyncClient, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await guarded.get("/livez")).status_code == 200
+    assert (await guarded.get("/readyz")).status_code == 200
+
+    monkeypatch.setattr(house, "reason", "the journal cannot be written: /var/lib/router/journal.db")
+    stranger = await guarded.get("/readyz")
+    friend = await guarded.get("/readyz", headers={"Authorization": f"Bearer {TOKEN}"})
+
+    assert (stranger.status_code, friend.status_code) == (503, 503)
+    assert stranger.json() == {"error": "no calls are routed; whoever asks with the token is told why"}
+    assert "/var/lib/router/journal.db" in friend.json()["error"]
+
+
+async def test_a_token_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.touch(0o600)
+    file.write_text(TOKEN + "\n")
+
+    assert read_token(file) == TOKEN
+    assert read_token(None) is None
+
+    for poor in ("short", "sixteen letters, but with spaces", "città" * 5):
+        file.write_text(poor)
+        with pytest.raises(RouterError, match=r"holds no token: .* openssl rand -hex 32") as refusal:
+            read_token(file)
+        assert poor not in str(refusal.value)
 
 
 async def test_a_port_in_use_is_one_clear_line(house: House) -> None:
