@@ -440,7 +440,7 @@ async def test_run_offers_a_call_and_explain_tells_why(environment: dict[str, st
     assert "A101" in table.out
     assert "offered by rule owner" in table.out
     for done, words in (
-        (unknown, "this call is not known"),
+        (unknown, "call is not known"),
         (impossible, "1 to 64 letters"),
         (forgotten, "knows no call c2"),
     ):

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import NamedTuple
 
 from router.core import Limits, OrganisationError, RouterError
@@ -20,7 +21,7 @@ from router.service.broker import Credentials, EmbeddedBroker
 from router.service.garbage import collecting_seldom
 from router.service.http import create_app, read_token
 from router.service.http import serve as serve_http
-from router.service.mqtt import Access, BrokerUrl
+from router.service.mqtt import Access, BrokerUrl, stay_connected
 from router.service.service import Keeping, Service, Watch
 from router.service.systemd import ServiceManager
 from router.settings import Settings
@@ -203,9 +204,9 @@ async def serve(
             pseudonym=pseudonym,
             limits=limits_of(settings),
             version=version,
-            access=access,
             watch=watch,
             keeping=keeping_of(settings),
+            connect=partial(stay_connected, access=access),
             on_turn=lambda: manager.turned(service.not_ready_because),
         )
         # Before the journal is claimed: a router that is started twice by mistake must find the port taken rather than

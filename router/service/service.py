@@ -29,7 +29,7 @@ from router.journal import Entry, Journal, JournalError, JournalFenced
 from router.service.clock import Clock
 from router.service.decider import RECORDS_REMEMBERED, Decided, Decider
 from router.service.metrics import Metrics
-from router.service.mqtt import Access, BrokerError, Connection, Message, Outbox, OutboxFullError, Will, stay_connected
+from router.service.mqtt import BrokerError, Connection, Message, Outbox, OutboxFullError, Will, stay_connected
 from router.service.recovery import recover, write_snapshot
 from router.service.retention import purge_before
 from router.service.standby import wait_for_turn
@@ -136,7 +136,6 @@ class Service:
         journal: Opened for writing; the service claims the shard.
         shard: The shard's name.
         broker_url: Where the bus is.
-        access: How the router enters it.
         load_organisation: Reads the organisation's files; raises `OrganisationError`.
         pseudonym: Replaces phone numbers, see `wire.decode_input`.
         limits: For the engine.
@@ -159,7 +158,6 @@ class Service:
         pseudonym: Callable[[str], str],
         limits: Limits,
         version: str,
-        access: Access = Access(),  # noqa: B008 # it is frozen
         watch: Watch = lambda _at_ms, _decided: None,
         keeping: Keeping = Keeping(),  # noqa: B008 - frozen
         clock: Clock | None = None,
@@ -169,7 +167,6 @@ class Service:
         self._journal = journal
         self._shard = shard
         self._broker_url = broker_url
-        self._access = access
         self._load_organisation = load_organisation
         self._pseudonym = pseudonym
         self._limits = limits
@@ -310,7 +307,6 @@ class Service:
         connecting = asyncio.create_task(
             self._connect(
                 self._broker_url,
-                access=self._access,
                 deliver=self._deliver,
                 subscriptions=(f"acd/v1/in/{self._shard}/#",),
                 outbox=self._outbox,

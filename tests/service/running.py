@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from router.core import Limits
@@ -13,7 +14,7 @@ from router.core.model import AgentId, Link, OrganisationDescription, Ownership,
 from router.gateway import Gateway
 from router.journal import Journal, SqliteJournal
 from router.pseudonym import Pseudonymiser
-from router.service.mqtt import Access
+from router.service.mqtt import Access, stay_connected
 from router.service.service import Service
 from router.wire import Output
 from tests.core.builders import agent, client, organisation, portfolio, team
@@ -57,7 +58,7 @@ async def running(
         pseudonym=pseudonym,
         limits=Limits(),
         version="0",
-        access=access,
+        connect=partial(stay_connected, access=access),
         on_turn=on_turn,
     )
     service.start()
