@@ -86,7 +86,7 @@ class Keeping(NamedTuple):
 
     snapshot_every: int = 50_000
     """A snapshot after so many records: the most that a start has to read, two seconds' worth with room to spare."""
-    retention_days: int | None = 183
+    retention_days: float | None = 183
     """Call detail older than this is purged; None: never."""
 
 
@@ -721,7 +721,7 @@ class Service:
         """Delete, a little at a time, the detail of calls that are older than may be kept."""
         while True:
             if self._keeping.retention_days is not None:
-                before_ms = self._now_ms() - self._keeping.retention_days * _DAY_MS
+                before_ms = self._now_ms() - round(self._keeping.retention_days * _DAY_MS)
                 try:
                     purged = await purge_before(self._journal, self._shard, before_ms, self._counts_of)
                 except JournalFenced:
@@ -730,7 +730,7 @@ class Service:
                     logger.error("old records were not purged: %s", error)
                 else:
                     if purged:
-                        logger.info("purged %d records older than %d days", purged, self._keeping.retention_days)
+                        logger.info("purged %d records older than %g days", purged, self._keeping.retention_days)
             await asyncio.sleep(_PURGE_EVERY_S)
 
     def _counts_of(self, month: str) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from typing import Any, Never
 
-from router.service.mqtt import BrokerError, Message, Outbox, Will
+from router.service.mqtt import Access, BrokerError, Message, Outbox, Will
 from tests.faults.loop import PROCESS, Process, VirtualLoop
 
 __all__ = ["Broker", "SimulatedConnection"]
@@ -182,6 +182,7 @@ class Broker:
         will: Will | None = None,
         on_connected: Callable[[Any], None] | None = None,
         on_failed: Callable[[BrokerError], None] | None = None,
+        access: Access | None = None,
     ) -> Never:
         """What `mqtt.stay_connected` does, at this broker."""
         while True:

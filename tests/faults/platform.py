@@ -27,8 +27,9 @@ _DECISIONS_REMEMBERED = 20_000
 class Habits:
     """How callers and agents behave; probabilities, means in seconds."""
 
-    def __init__(self, *, calls_per_s: float = 1.0, nasty: bool = True) -> None:
+    def __init__(self, *, calls_per_s: float = 1.0, mischief_per_s: float | None = None, nasty: bool = True) -> None:
         self.calls_per_s = calls_per_s
+        self.mischief_per_s = calls_per_s if mischief_per_s is None else mischief_per_s
         self.patience_s = 20.0
         self.talk_s = 6.0
         self.nasty = 1.0 if nasty else 0.0
@@ -313,4 +314,4 @@ class Platform:
                 self.send(e.OfferAccepted(agent_id=agent_id, call_id=call_id, offer_id=offer_id))  # type: ignore[arg-type]
             case 5:
                 self.send(e.AgentRefreshed(agent_id=agent_id))
-        self._loop.call_later(self._random.expovariate(self._habits.calls_per_s), self._next_mischief)
+        self._loop.call_later(self._random.expovariate(self._habits.mischief_per_s), self._next_mischief)

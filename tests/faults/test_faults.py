@@ -1,0 +1,36 @@
+"""Fixed seeds of simulated faults. ``make soak`` runs others, for as long as one likes."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.simulation import Plan, simulate
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("first", range(0, 40, 5))
+def test_no_call_is_lost_and_nobody_is_offered_twice(first: int) -> None:
+    """Kills at every point, torn and full disks, dead brokers, sleeping routers, clocks set: see `simulation`."""
+    for seed in range(first, first + 5):
+        report = simulate(seed)
+        assert report.counts["calls arrived"] == report.counts["platform arrived"] > 0
+
+
+def test_a_seed_gives_the_same_run_again() -> None:
+    plan = Plan(is_pair=True, fault_every_s=2.0)
+
+    assert simulate(7, plan) == simulate(7, plan)
+
+
+def test_without_faults_all_who_wait_are_answered() -> None:
+    counts = simulate(3, Plan(fault_every_s=0)).counts
+
+    assert counts["routers started"] == 1
+    assert counts["calls ended"] > counts["calls abandoned"] * 0.5
