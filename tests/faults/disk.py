@@ -6,15 +6,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from router.journal import Appended, Claim, Entry, JournalError, PurgedMonth, Record, SqliteJournal
+from tests.faults.loop import Killed
 
-__all__ = ["Disk", "FaultyJournal", "Killed", "Strike"]
+__all__ = ["Disk", "FaultyJournal", "Strike"]
 
 _SECTOR = 512
 _PAGES_MAX = 1_073_741_823
-
-
-class Killed(BaseException):
-    """The process ends here, whatever it was about to do."""
 
 
 class Strike(StrEnum):

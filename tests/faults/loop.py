@@ -7,7 +7,11 @@ from contextvars import Context, ContextVar, copy_context
 from typing import Any
 from weakref import WeakKeyDictionary
 
-__all__ = ["PROCESS", "Process", "VirtualLoop"]
+__all__ = ["PROCESS", "Killed", "Process", "VirtualLoop"]
+
+
+class Killed(BaseException):
+    """The process ends here, whatever it was about to do."""
 
 
 class Process:
@@ -52,6 +56,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._clock_resolution = 1e-6
         self._process_of: WeakKeyDictionary[asyncio.Task[Any], Process | None] = WeakKeyDictionary()
         self.set_task_factory(self._make_task)
+        self.failures: list[BaseException] = []
+        """What nobody was there to catch."""
 
     def _make_task(self, loop: Any, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
@@ -70,7 +76,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         process = PROCESS.get() if context is None else context.get(PROCESS)
         if process is None:
             return super().call_soon(callback, *args, context=context)
-        return super().call_soon(self._run, process, callback, args, context=context)
+        own: list[asyncio.Handle] = []
+        own.append(super().call_soon(self._run, process, callback, args, own, context=context))
+        return own[0]
 
     def call_at(  # type: ignore[override]  # as above
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -78,7 +86,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         process = PROCESS.get() if context is None else context.get(PROCESS)
         if process is None:
             return super().call_at(when, callback, *args, context=context)
-        return super().call_at(when, self._run, process, callback, args, context=context)
+        own: list[asyncio.Handle] = []
+        handle = super().call_at(when, self._run, process, callback, args, own, context=context)
+        own.append(handle)
+        return handle
 
     def call_later(  # type: ignore[override]  # as above
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -104,11 +115,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         process.is_stopped = False
         parked, process.parked = process.parked, []
         for callback, args, context in parked:
-            self.call_soon(callback, *args, context=context)
+            super().call_soon(callback, *args, context=context)
 
-    def _run(self, process: Process, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+    def _run(
+        self, process: Process, callback: Callable[..., object], args: tuple[Any, ...], own: list[asyncio.Handle]
+    ) -> None:
+        if own[0].cancelled():
+            return  # While it was parked.
         if process.is_stopped and not process.is_dead:
-            process.parked.append((callback, args, copy_context()))
+            process.parked.append((self._run, (process, callback, args, own), copy_context()))
         else:
             callback(*args)
 
@@ -116,5 +131,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Tasks of a killed process end in any way they like; all others must not."""
         task = context.get("task") or context.get("future")
         owner = self._process_of.get(task) if isinstance(task, asyncio.Task) else PROCESS.get()
-        if owner is None or not owner.is_dead:
-            super().call_exception_handler(dict(context))
+        if (owner is None or not owner.is_dead) and not isinstance(context.get("exception"), Killed):
+            error = context.get("exception")
+            self.failures.append(error if error is not None else AssertionError(context.get("message")))

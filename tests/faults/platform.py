@@ -20,6 +20,7 @@ from tests.faults.loop import VirtualLoop
 __all__ = ["Habits", "Platform"]
 
 _RESEND_S = 1.0
+_SWEEP_S = 4.0
 _OLD_MESSAGES = 200
 _DECISIONS_REMEMBERED = 20_000
 
@@ -40,6 +41,7 @@ class _Sending:
         self.event_id = event_id
         self.event = event
         self.payload = payload
+        self.sent_s = 0.0
 
 
 class _Call:
@@ -59,6 +61,7 @@ class Platform:
         agents: Sequence[str],
         clients: Sequence[str],
         habits: Habits,
+        is_quick: bool = False,
         on_accepted: Callable[[str, int], None],
     ) -> None:
         self._loop = loop
@@ -68,6 +71,7 @@ class Platform:
         self._agents = [AgentId(agent) for agent in agents]
         self._clients = [ClientId(client) for client in clients]
         self._habits = habits
+        self._is_quick = is_quick
         self._on_accepted = on_accepted
         self._connection: SimulatedConnection | None = None
         self._queues: dict[str, deque[_Sending]] = {}
@@ -88,6 +92,8 @@ class Platform:
             self._sign_in(agent_id)
         self._loop.call_later(0.5, self._next_arrival)
         self._loop.call_later(1.0, self._next_mischief)
+        if self._is_quick:
+            self._loop.call_later(_SWEEP_S, self._sweep)
         await self._broker.connect(
             "",
             deliver=self._deliver,
@@ -127,7 +133,16 @@ class Platform:
         topic = input_topic(sending.event, self._shard)
         self._put(topic, sending.payload)
         self._old.append((topic, sending.payload))
-        self._loop.call_later(_RESEND_S * (1 + self._random.random()), self._publish, subject, event_id)
+        sending.sent_s = self._loop.time()
+        if not self._is_quick:
+            self._loop.call_later(_RESEND_S * (1 + self._random.random()), self._publish, subject, event_id)
+
+    def _sweep(self) -> None:
+        """One timer for all that is sent again."""
+        for subject, queue in list(self._queues.items()):
+            if queue[0].sent_s < self._loop.time() - _SWEEP_S:
+                self._publish(subject, queue[0].event_id)
+        self._loop.call_later(_SWEEP_S, self._sweep)
 
     def _put(self, topic: str, payload: bytes) -> None:
         if self._connection is None:

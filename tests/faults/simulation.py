@@ -26,8 +26,8 @@ from router.service.service import Keeping, Service
 from router.wire import Accepted, DecisionId, Rejected, WireError, decode_input, decode_output, decode_record
 from tests.core.builders import agent, client, organisation, portfolio, team
 from tests.faults.broker import Broker
-from tests.faults.disk import Disk, FaultyJournal, Killed, Strike
-from tests.faults.loop import PROCESS, Process, VirtualLoop
+from tests.faults.disk import Disk, FaultyJournal, Strike
+from tests.faults.loop import PROCESS, Killed, Process, VirtualLoop
 from tests.faults.model import Model, Violation
 from tests.faults.platform import Habits, Platform
 
@@ -175,6 +175,7 @@ class Simulation:
             observe=self._observe,
             before_publish=self._before_publish,
             before_acknowledge=self._before_acknowledge,
+            is_quick=not plan.fault_every_s,
         )
         self.platform = Platform(
             self.loop,
@@ -184,6 +185,7 @@ class Simulation:
             agents=_times(_NORTH + _SOUTH, plan.size),
             clients=("Kana", "Kbo", "Keva"),
             habits=plan.habits,
+            is_quick=not plan.fault_every_s,
             on_accepted=self._on_accepted,
         )
         self.routers: list[_Router] = []
@@ -257,8 +259,9 @@ class Simulation:
         end_s = self.loop.time() + seconds
         while self.loop.time() < end_s and not until():
             await asyncio.sleep(min(_AUDIT_EVERY_S, end_s - self.loop.time()))
-            if self._failure is not None:
-                raise self._failure
+            for failure in (self._failure, *self.loop.failures):
+                if failure is not None:
+                    raise failure
             self.audit()
             self.on_audit()
 
