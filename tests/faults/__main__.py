@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from router.service.garbage import collecting_seldom
 from router.service.service import Keeping
 from tests.faults.model import Violation
 from tests.faults.platform import Habits
@@ -149,7 +150,7 @@ def memory(calls: int, seed: int) -> int:
             table.add_row(*row)
             progress.print(*row, sep="\t")
 
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as directory:
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as directory, collecting_seldom():
         report = Watched(seed, plan, Path(directory)).run()
     console.print(table)
     early = next(mb for arrived, mb in samples if arrived >= calls * _WARM)

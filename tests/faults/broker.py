@@ -17,6 +17,7 @@ from tests.faults.loop import PROCESS, Process, VirtualLoop
 __all__ = ["Broker", "SimulatedConnection"]
 
 _DELAY_S = 0.02
+_QUICK_DELAY_S = 0.1
 _BACKOFF_S = 0.3
 
 Observe = Callable[[Process | None, str, bytes], None]
@@ -151,7 +152,7 @@ class Broker:
             self.loop.call_at(when_s, callback, *args, context=context if context is not None else Context())
             return
         if not self._waiting:
-            self.loop.call_later(_DELAY_S, self._pass_on, context=Context())
+            self.loop.call_later(_QUICK_DELAY_S, self._pass_on, context=Context())
         self._waiting.append((callback, args, context))
 
     def _pass_on(self) -> None:

@@ -388,7 +388,7 @@ class Simulation:
             raise Killed
 
     def _before_acknowledge(self, process: Process | None, topic: str, payload: bytes) -> None:
-        if process is None:
+        if process is None or not self.plan.is_audited:
             return
         if self._is_struck(Strike.AT_ACKNOWLEDGE, process):
             self.kill(self._router_of(process))
@@ -501,7 +501,7 @@ class Simulation:
         self._accepted.append((event_id, offset))
 
     def _observe(self, process: Process | None, topic: str, payload: bytes) -> None:
-        if process is None or topic.startswith("acd/v1/in/"):
+        if process is None or not self.plan.is_audited:
             return
         try:
             output = decode_output(payload)
