@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from router.core.decisions import (
+    AnswerResync,
     CallDecision,
     ConnectCall,
     Decision,
@@ -43,6 +44,7 @@ from router.core.events import (
     AgentRefreshed,
     AgentSignedIn,
     AgentSignedOut,
+    AgentSuspected,
     CallAbandoned,
     CallArrived,
     CallbackRequested,
@@ -57,6 +59,7 @@ from router.core.events import (
     OfferDeclined,
     OfferMissed,
     OrganisationChanged,
+    PlatformResynced,
     RouterResumed,
     TimePassed,
     snake_case,
@@ -64,17 +67,48 @@ from router.core.events import (
 from router.core.model import PortfolioId
 
 __all__ = [
-    "INPUT_TYPES", "OUTPUT_TYPES", "PAYLOAD_BYTES_MAX", "VERSION", "Accepted", "DecisionId", "Input",
-    "InputEvent", "InputRejected", "Output", "OutputMessage", "PortfolioStatus", "Rejected",
-    "ReloadRequested", "RouterStatus", "WireError", "decode_input", "decode_output", "decode_record",
-    "encode_input", "encode_output", "encode_record", "input_topic", "output_topics",
-    "portfolio_status_topic", "reply_topic", "router_status_topic",
+    "INPUT_TYPES",
+    "OUTPUT_TYPES",
+    "PAYLOAD_BYTES_MAX",
+    "RESYNC_BYTES_MAX",
+    "VERSION",
+    "Accepted",
+    "DecisionId",
+    "Input",
+    "InputEvent",
+    "InputRejected",
+    "Output",
+    "OutputMessage",
+    "PortfolioStatus",
+    "Rejected",
+    "ReloadRequested",
+    "RouterStatus",
+    "WireError",
+    "decode_input",
+    "decode_output",
+    "decode_record",
+    "encode_input",
+    "encode_output",
+    "encode_record",
+    "input_topic",
+    "output_topics",
+    "portfolio_status_topic",
+    "reply_topic",
+    "router_status_topic",
 ]  # fmt: skip
 
 VERSION: Final = 1
 PAYLOAD_BYTES_MAX: Final = 16 * 1024
 """The largest event that fits the schema takes 4.7 KiB. The rest is room for fields of newer senders;
 more would only let a stranger fill the journal."""
+
+RESYNC_BYTES_MAX: Final = 2 * 1024 * 1024
+"""Lists of 20,000 calls and as many agents, with ids of some 20 characters, take 1.6 MiB."""
+
+# Well above what the schema needs (arrays of 64, maps of 20), so that newer senders fit, yet a length in a header of
+# five bytes cannot make us set memory aside.
+_ARRAY_MAX: Final = 256
+_RESYNC_ARRAY_MAX: Final = 20_000
 
 RECORD_FORMAT: Final = 1
 # Events take some hundred bytes, where compression costs more than it saves; organisations take megabytes.
@@ -187,14 +221,14 @@ def _by_tag(*types: type[_S]) -> Mapping[str, type[_S]]:
 
 INPUT_TYPES: Final[Mapping[str, type[InputEvent]]] = _by_tag(
     CallArrived, CallAbandoned, CallConnected, CallEnded, CallRefreshed, CallTransferred, CallbackRequested,
-    ConnectFailed, AgentSignedIn, AgentReady, AgentNotReady, AgentSignedOut, AgentRefreshed, OfferAccepted,
-    OfferDeclined, OfferMissed, ReloadRequested,
+    ConnectFailed, AgentSignedIn, AgentReady, AgentNotReady, AgentSignedOut, AgentRefreshed, AgentSuspected,
+    OfferAccepted, OfferDeclined, OfferMissed, PlatformResynced, ReloadRequested,
 )  # fmt: skip
 """What may come from outside, by ``type``. `OrganisationChanged`, `RouterResumed` and `TimePassed` are our own."""
 
 OUTPUT_TYPES: Final[Mapping[str, type[OutputMessage]]] = _by_tag(
     OfferCall, WithdrawOffer, ConnectCall, QueueCall, FallbackCall, EndCall, PauseAgent, ReleaseAgent,
-    SignOutAgent, Accepted, Rejected, RouterStatus, PortfolioStatus,
+    SignOutAgent, AnswerResync, Accepted, Rejected, RouterStatus, PortfolioStatus,
 )  # fmt: skip
 
 _RECORD_TYPES: Final[Mapping[str, type[Event]]] = {
@@ -218,6 +252,8 @@ def input_topic(event: InputEvent, shard: str) -> str:
             return f"acd/v1/in/{shard}/agent/{event.agent_id}"
         case ReloadRequested():
             return f"acd/v1/in/{shard}/admin/reload"
+        case PlatformResynced():
+            return f"acd/v1/in/{shard}/admin/resync"
         case _:
             raise TypeError(f"{type(event).__name__} is made by the router and never sent to it")
 
@@ -237,6 +273,8 @@ def output_topics(message: Decision | RouterStatus | PortfolioStatus, shard: str
             return (f"acd/v1/out/{shard}/call/{message.call_id}",)
         case PauseAgent() | ReleaseAgent() | SignOutAgent():
             return (f"acd/v1/out/{shard}/agent/{message.agent_id}",)
+        case AnswerResync():
+            return (f"acd/v1/out/{shard}/admin/resync",)
         case RouterStatus():
             return (router_status_topic(shard),)
         case PortfolioStatus():
@@ -293,8 +331,9 @@ def encode_input(event_id: str, event: InputEvent, *, caller_number: str | None 
             raise ValueError("caller_number belongs to a CallArrived without caller")
         fields["caller_number"] = caller_number
     payload = _pack(fields)
-    if len(payload) > PAYLOAD_BYTES_MAX:
-        raise EventRejected(Rejection.TOO_LARGE, _too_large(len(payload)))
+    bytes_max = RESYNC_BYTES_MAX if isinstance(event, PlatformResynced) else PAYLOAD_BYTES_MAX
+    if len(payload) > bytes_max:
+        raise EventRejected(Rejection.TOO_LARGE, _too_large(len(payload), bytes_max))
     return payload
 
 
@@ -313,9 +352,11 @@ def decode_input(topic: str, payload: bytes, *, shard: str, pseudonym: Callable[
     """
     event_id: str | None = None
     try:
-        if len(payload) > PAYLOAD_BYTES_MAX:
-            raise EventRejected(Rejection.TOO_LARGE, _too_large(len(payload)))
-        fields = _unpack_input(payload)
+        is_resync = topic == f"acd/v1/in/{shard}/admin/resync"
+        bytes_max = RESYNC_BYTES_MAX if is_resync else PAYLOAD_BYTES_MAX
+        if len(payload) > bytes_max:
+            raise EventRejected(Rejection.TOO_LARGE, _too_large(len(payload), bytes_max))
+        fields = _unpack_input(payload, _RESYNC_ARRAY_MAX if is_resync else _ARRAY_MAX)
         event_id = _event_id(fields)
         event = _event(fields, pseudonym)
         if event_id is None:
@@ -334,11 +375,10 @@ def _unreadable(detail: str) -> EventRejected:
     return EventRejected(Rejection.UNREADABLE, detail)
 
 
-def _unpack_input(payload: bytes) -> dict[Any, Any]:
+def _unpack_input(payload: bytes, array_max: int) -> dict[Any, Any]:
     try:
-        # Well above what the schema needs (arrays of 64, maps of 20), so that newer senders fit, yet a length
-        # in a header of five bytes cannot make us set memory aside. Extension types are not in the schema.
-        fields = msgpack.unpackb(payload, max_array_len=256, max_map_len=64, max_ext_len=0, strict_map_key=True)
+        # Extension types are not in the schema.
+        fields = msgpack.unpackb(payload, max_array_len=array_max, max_map_len=64, max_ext_len=0, strict_map_key=True)
     except Exception as error:  # Beside ValueError, msgpack promises "other exceptions".
         reason = str(error) or type(error).__name__
         raise _unreadable(f"the payload is not one msgpack value ({reason})") from None
@@ -386,8 +426,8 @@ def _replace_number(fields: dict[Any, Any], pseudonym: Callable[[str], str]) -> 
         fields["caller"] = pseudonym(number)
 
 
-def _too_large(size: int) -> str:
-    return f"the payload has {size} bytes; an event takes at most {PAYLOAD_BYTES_MAX}, and mostly a few hundred"
+def _too_large(size: int, bytes_max: int) -> str:
+    return f"the payload has {size} bytes; here it may have {bytes_max}, and most events take a few hundred"
 
 
 def _wrong_topic(topic: str, event: InputEvent, shard: str) -> str:
@@ -397,7 +437,7 @@ def _wrong_topic(topic: str, event: InputEvent, shard: str) -> str:
     kind, _, _ = input_topic(event, shard).removeprefix(prefix).partition("/")
     tag = event.__struct_config__.tag
     if kind == "admin":
-        return f"{tag} belongs on {prefix}admin/reload"
+        return f"{tag} belongs on {input_topic(event, shard)}"
     if not topic.startswith(f"{prefix}{kind}/"):
         return f"{tag} belongs under {prefix}{kind}/"
     return f"`{kind}_id`: not the id in the topic"

@@ -13,8 +13,8 @@ from router.core.events import snake_case
 from router.core.model import AgentId, CallId, ClientId, FallbackKind, OfferId, PortfolioId
 
 __all__ = [
-    "CallDecision", "ConnectCall", "Decision", "EndCall", "FallbackCall", "OfferCall", "PauseAgent", "QueueCall",
-    "ReleaseAgent", "Rule", "SignOutAgent", "WithdrawOffer",
+    "AnswerResync", "CallDecision", "ConnectCall", "Decision", "EndCall", "FallbackCall", "OfferCall", "PauseAgent",
+    "QueueCall", "ReleaseAgent", "Rule", "SignOutAgent", "WithdrawOffer",
 ]  # fmt: skip
 
 
@@ -57,6 +57,8 @@ class Rule(StrEnum):
     MISSES = "misses"
     REMOVED = "removed"
     """The agent is not in the new version of the organisation."""
+    RESYNC = "resync"
+    """The platform's own list of calls and agents says so."""
     REORGANISED = "reorganised"
     """The new version of the organisation no longer lets this agent have this call."""
 
@@ -157,3 +159,18 @@ class SignOutAgent(Decision, frozen=True, kw_only=True):
     """The agent counts as signed out."""
 
     agent_id: AgentId
+
+
+class AnswerResync(Decision, frozen=True, kw_only=True):
+    """What the platform's list and the router did not agree on."""
+
+    unknown_calls: tuple[CallId, ...]
+    """The router does not have them: report their arrival."""
+    disputed_calls: tuple[CallId, ...]
+    """The platform says that they are with an agent to whom the router did not give them: end or transfer them."""
+    ended_calls: tuple[CallId, ...]
+    """They were not in the list, so that the router has taken them as over."""
+    unknown_agents: tuple[AgentId, ...]
+    """Signed out for the router, or not in the organisation: sign them in."""
+    signed_out_agents: tuple[AgentId, ...]
+    """They were not in the list, so that the router has signed them out, or will after their call."""

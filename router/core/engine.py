@@ -13,13 +13,13 @@ keeps the people, `waiting` the queue, `deadlines` what is due, and `orders` wor
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from router.core import events as e
 from router.core import orders
 from router.core.deadlines import Deadlines, Due
-from router.core.decisions import Decision, Rule
+from router.core.decisions import AnswerResync, Decision, Rule
 from router.core.errors import EventRejected, OrganisationError, Rejection
 from router.core.explain import Explanation, explain_call
 from router.core.holds import hold_until_ms
@@ -87,6 +87,9 @@ _RULE_OF_STRATEGY = {
     Strategy.LEAST_FLEXIBLE: Rule.LEAST_FLEXIBLE,
 }
 
+# Reasons of pauses that nobody asked for.
+_SUSPECT = "suspect"
+_RESYNCED = "resync"
 # An agent at work when the presence lease ends is looked at again so much later: the call has deadlines of its own.
 _LEASE_AGAIN_MS = 60_000
 
@@ -128,9 +131,11 @@ class Engine:
             e.AgentNotReady: self._agent_not_ready,
             e.AgentSignedOut: self._agent_signed_out,
             e.AgentRefreshed: self._agent_refreshed,
+            e.AgentSuspected: self._agent_suspected,
             e.OfferAccepted: self._offer_accepted,
             e.OfferDeclined: self._offer_declined,
             e.OfferMissed: self._offer_missed,
+            e.PlatformResynced: self._platform_resynced,
             e.OrganisationChanged: self._organisation_changed,
             e.RouterResumed: self._router_resumed,
         }
@@ -764,6 +769,7 @@ class Engine:
 
     def _agent_signed_in(self, event: e.AgentSignedIn) -> None:
         agent = self._roster.agent(event.agent_id)
+        _check_fresh(agent, event.sequence)
         if agent.status is not AGENT_SIGNED_OUT:
             raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is signed in already")
         group_before = agent.group
@@ -777,16 +783,21 @@ class Engine:
                 self._route_again(call)
         agent.sign_in(self._now)
         self._roster.set_status(agent, AGENT_NOT_READY, self._now, "signed_in")
-        self._renew_lease(agent)
+        agent.lease_ms = None
+        self._heard(agent, event)
         self._deadlines.end_lease(agent, agent.lease_until_ms)
 
     def _agent_ready(self, event: e.AgentReady) -> None:
         agent = self._signed_in_agent(event.agent_id)
+        _check_fresh(agent, event.sequence)
         if agent.removed:
             raise EventRejected(Rejection.UNKNOWN_AGENT, f"agent {agent.agent_id} has left the organisation")
         if agent.status is AGENT_IDLE:
             raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is ready already")
-        self._renew_lease(agent)
+        self._heard(agent, event)
+        self._make_ready(agent)
+
+    def _make_ready(self, agent: AgentRecord) -> None:
         agent.next_reason = None
         agent.leaving = False
         if agent.status is AGENT_WRAP_UP:
@@ -797,19 +808,56 @@ class Engine:
 
     def _agent_not_ready(self, event: e.AgentNotReady) -> None:
         agent = self._signed_in_agent(event.agent_id)
+        _check_fresh(agent, event.sequence)
         if agent.status is AGENT_NOT_READY and agent.reason == event.reason:
             raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is not ready already")
-        self._renew_lease(agent)
+        self._heard(agent, event)
         agent.next_reason = event.reason
         self._step_back(agent, Rule.AGENT_NOT_READY)
 
     def _agent_signed_out(self, event: e.AgentSignedOut) -> None:
         agent = self._signed_in_agent(event.agent_id)
+        _check_fresh(agent, event.sequence)
+        self._heard(agent, event)
         agent.leaving = True
         self._step_back(agent, Rule.AGENT_SIGNED_OUT)
 
     def _agent_refreshed(self, event: e.AgentRefreshed) -> None:
-        self._renew_lease(self._signed_in_agent(event.agent_id))
+        agent = self._signed_in_agent(event.agent_id)
+        _check_fresh(agent, event.sequence)
+        self._heard(agent, event)
+        if agent.status is AGENT_NOT_READY and agent.reason == _SUSPECT:
+            # The place among the idle is kept: nothing was declined.
+            self._make_ready(agent)
+
+    def _agent_suspected(self, event: e.AgentSuspected) -> None:
+        agent = self._signed_in_agent(event.agent_id)
+        if event.session is not None and agent.session is not None and event.session != agent.session:
+            raise EventRejected(Rejection.STALE, f"agent {agent.agent_id} has been heard from on another connection")
+        if agent.is_suspect:
+            raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is suspect already")
+        agent.is_suspect = True
+        agent.lease_until_ms = min(agent.lease_until_ms, self._now + agent.team.team.suspect_s * 1000)
+        self._deadlines.end_lease(agent, agent.lease_until_ms)
+        if agent.status is AGENT_IDLE:
+            self._free(agent)
+
+    def _heard(
+        self,
+        agent: AgentRecord,
+        event: e.AgentSignedIn | e.AgentReady | e.AgentNotReady | e.AgentSignedOut | e.AgentRefreshed,
+    ) -> None:
+        """A sign of life from the agent's desktop."""
+        if event.sequence is not None:
+            agent.sequence = event.sequence
+        if event.session is not None:
+            agent.session = event.session
+        if event.lease_s is not None:
+            agent.lease_ms = event.lease_s * 1000
+        self._renew_lease(agent)
+        if event.lease_s is not None:
+            # It may be shorter than the one before.
+            self._deadlines.end_lease(agent, agent.lease_until_ms)
 
     def _step_back(self, agent: AgentRecord, rule: Rule) -> None:
         """Let the agent go into the pause or sign out that was asked for; a conversation is finished first."""
@@ -865,6 +913,8 @@ class Engine:
         elif agent.next_reason is not None or pause_reason is not None:
             reason, agent.next_reason = agent.next_reason or pause_reason, None
             self._roster.set_status(agent, AGENT_NOT_READY, self._now, reason)
+        elif agent.is_suspect:
+            self._roster.set_status(agent, AGENT_NOT_READY, self._now, _SUSPECT)
         else:
             self._roster.set_status(agent, AGENT_IDLE, self._now)
             return
@@ -897,7 +947,8 @@ class Engine:
             self._hang_up(offer.call)
 
     def _renew_lease(self, agent: AgentRecord) -> None:
-        agent.lease_until_ms = self._now + agent.team.team.presence_lease_s * 1000
+        agent.is_suspect = False
+        agent.lease_until_ms = self._now + _lease_ms(agent)
 
     def _lease_over(self, agent: AgentRecord) -> None:
         """Nothing was heard of the agent for a whole lease, unless the lease was renewed meanwhile."""
@@ -991,22 +1042,107 @@ class Engine:
         for agent in self._roster.agents.values():
             if agent.status is AGENT_SIGNED_OUT:
                 continue
-            self._renew_lease(agent)
-            team, offer = agent.team.team, agent.call.offer if agent.call is not None else None
-            if offer is None:
+            agent.lease_until_ms = now + (agent.team.team.suspect_s * 1000 if agent.is_suspect else _lease_ms(agent))
+            if agent.status is AGENT_IN_CALL:
+                self._deadlines.end_status(agent, now + agent.team.team.talk_lease_s * 1000)
+            else:
+                self._say_again(agent)
+
+    def _say_again(self, agent: AgentRecord) -> None:
+        """Repeat what the agent was last asked to do, with a full deadline: the first order may have been lost."""
+        now, team = self._now, agent.team.team
+        offer = agent.call.offer if agent.call is not None else None
+        if offer is None:
+            return
+        if agent.status is AGENT_OFFERED:
+            offer = offer.call.offer = offer._replace(expires_ms=now + team.offer_timeout_s * 1000)
+            self._deadlines.end_status(agent, offer.expires_ms)
+            self._out.append(orders.offer_call(offer, now))
+        elif agent.status is AGENT_ACCEPTED:
+            self._deadlines.end_status(agent, now + team.connect_timeout_s * 1000)
+            self._out.append(orders.connect_call(offer, now))
+
+    # --- The platform's own list ---
+
+    def _platform_resynced(self, event: e.PlatformResynced) -> None:
+        """Let go of what the platform no longer has, repeat what it may have missed, ask for what is not here."""
+        with_agent = {each.call_id: each.agent_id for each in event.calls}
+        ready = {each.agent_id: each.ready for each in event.agents}
+        unknown_calls = tuple(call_id for call_id in with_agent if call_id not in self._calls)
+        ended, disputed = self._compare_calls(with_agent)
+        signed_out, unknown_agents = self._compare_agents(ready)
+        for agent in list(self._roster.agents.values()):
+            offer = agent.call.offer if agent.call is not None else None
+            if offer is not None and offer.offered_ms < self._now:
+                self._say_again(agent)
+        self._out.append(
+            AnswerResync(
+                rule=Rule.RESYNC,
+                unknown_calls=unknown_calls,
+                disputed_calls=disputed,
+                ended_calls=ended,
+                unknown_agents=unknown_agents,
+                signed_out_agents=signed_out,
+            )
+        )
+
+    def _compare_calls(
+        self, with_agent: Mapping[CallId, AgentId | None]
+    ) -> tuple[tuple[CallId, ...], tuple[CallId, ...]]:
+        """End calls that are not there, connect those that are; returns the ended and the disputed ones."""
+        ended, disputed = [], []
+        for call in list(self._calls.values()):
+            if call.call_id not in with_agent:
+                # Nobody is on the line of a call-back, so the platform need not have it.
+                if not (call.callback and call.status in (CALL_WAITING, CALL_OFFERED)):
+                    ended.append(call.call_id)
+                    self._hang_up(call)
                 continue
-            if agent.status is AGENT_OFFERED:
-                offer = offer.call.offer = offer._replace(expires_ms=now + team.offer_timeout_s * 1000)
-                self._deadlines.end_status(agent, offer.expires_ms)
-                self._out.append(orders.offer_call(offer, now))
-            elif agent.status is AGENT_ACCEPTED:
-                self._deadlines.end_status(agent, now + team.connect_timeout_s * 1000)
-                self._out.append(orders.connect_call(offer, now))
-            elif agent.status is AGENT_IN_CALL:
-                self._deadlines.end_status(agent, now + team.talk_lease_s * 1000)
+            speaks_to = with_agent[call.call_id]
+            has_agent = call.agent is not None and call.agent.agent_id == speaks_to
+            if speaks_to is None or (has_agent and call.status is CALL_CONNECTED):
+                continue
+            if has_agent and call.status is CALL_ACCEPTED:
+                self._call_connected(e.CallConnected(call_id=call.call_id))
+            else:
+                disputed.append(call.call_id)
+        return tuple(ended), tuple(disputed)
+
+    def _compare_agents(self, ready: Mapping[AgentId, bool]) -> tuple[tuple[AgentId, ...], tuple[AgentId, ...]]:
+        """Follow what the platform says of its agents; returns those signed out, and those to be signed in."""
+        signed_out = []
+        for agent in list(self._roster.agents.values()):
+            if agent.status is AGENT_SIGNED_OUT:
+                continue
+            is_ready = ready.get(agent.agent_id)
+            if is_ready is None:
+                signed_out.append(agent.agent_id)
+                agent.leaving = True
+                self._step_back(agent, Rule.RESYNC)
+                continue
+            self._renew_lease(agent)
+            if is_ready and agent.status is AGENT_NOT_READY and not agent.removed:
+                self._make_ready(agent)
+            elif not is_ready and agent.status in (AGENT_IDLE, AGENT_OFFERED):
+                agent.next_reason = _RESYNCED
+                self._step_back(agent, Rule.RESYNC)
+        signed_in = {agent.agent_id for agent in self._roster.agents.values() if agent.status is not AGENT_SIGNED_OUT}
+        unknown = tuple(agent_id for agent_id in ready if agent_id not in signed_in and agent_id not in signed_out)
+        return tuple(signed_out), unknown
 
     def _note(self, call: CallRecord, what: str, agent: AgentRecord | None = None) -> None:
         call.note(Step(self._now, what, agent.agent_id if agent is not None else None, None))
+
+
+def _check_fresh(agent: AgentRecord, sequence: int | None) -> None:
+    if sequence is not None and agent.sequence is not None and sequence <= agent.sequence:
+        raise EventRejected(
+            Rejection.STALE, f"agent {agent.agent_id} has reported number {agent.sequence} since number {sequence}"
+        )
+
+
+def _lease_ms(agent: AgentRecord) -> int:
+    return agent.team.team.presence_lease_s * 1000 if agent.lease_ms is None else agent.lease_ms
 
 
 def _is_servable(call: CallRecord) -> bool:

@@ -34,6 +34,8 @@ class Rejection(StrEnum):
     SITE_FULL = "site_full"
     SEAT_TAKEN = "seat_taken"
     QUEUE_FULL = "queue_full"
+    STALE = "stale"
+    """Presence older than what has been heard since: a copy kept by the broker, or the end of an old connection."""
     ORGANISATION_INVALID = "organisation_invalid"
 
 

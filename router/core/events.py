@@ -24,9 +24,10 @@ from router.core.model import (
 )
 
 __all__ = [
-    "AgentEvent", "AgentNotReady", "AgentReady", "AgentRefreshed", "AgentSignedIn", "AgentSignedOut", "CallAbandoned",
-    "CallArrived", "CallConnected", "CallEnded", "CallEvent", "CallRefreshed", "CallTransferred", "CallbackRequested",
-    "ConnectFailed", "Event", "OfferAccepted", "OfferDeclined", "OfferMissed", "OrganisationChanged", "RouterResumed",
+    "AgentEvent", "AgentNotReady", "AgentReady", "AgentRefreshed", "AgentSignedIn", "AgentSignedOut",
+    "AgentSuspected", "CallAbandoned", "CallArrived", "CallConnected", "CallEnded", "CallEvent", "CallRefreshed",
+    "CallTransferred", "CallbackRequested", "ConnectFailed", "Event", "LiveAgent", "LiveCall", "OfferAccepted",
+    "OfferDeclined", "OfferMissed", "OrganisationChanged", "PlatformResynced", "PresenceEvent", "RouterResumed",
     "TimePassed", "snake_case",
 ]  # fmt: skip
 
@@ -106,7 +107,19 @@ class ConnectFailed(CallEvent, frozen=True, kw_only=True):
     """The accepted call could not be put through; it returns to its place."""
 
 
-class AgentSignedIn(AgentEvent, frozen=True, kw_only=True):
+class PresenceEvent(AgentEvent, frozen=True, kw_only=True):
+    """A report of an agent's presence: a sign of life."""
+
+    sequence: Annotated[int, Meta(ge=0, lt=1 << 62)] | None = None
+    """Larger in each report of this agent's presence, across restarts of the desktop too, such as milliseconds since
+    the epoch: one that is not larger than the last is refused as stale. None: reports come in order."""
+    session: Annotated[str, Id] | None = None
+    """The desktop's connection: tells whose last will an `AgentSuspected` is."""
+    lease_s: Annotated[int, Meta(ge=10, le=86_400)] | None = None
+    """The desktop promises to be heard from within so long, from now on; None: as before, else as the team says."""
+
+
+class AgentSignedIn(PresenceEvent, frozen=True, kw_only=True):
     """An agent took a seat. Not ready until the agent says so."""
 
     site_id: Annotated[SiteId, Id] | None = None
@@ -116,22 +129,32 @@ class AgentSignedIn(AgentEvent, frozen=True, kw_only=True):
     """Set when the agent works from home: the country in which the agent sits. Takes no seat of the site."""
 
 
-class AgentReady(AgentEvent, frozen=True, kw_only=True):
+class AgentReady(PresenceEvent, frozen=True, kw_only=True):
     """The agent can take a call; ends a break or the wrap-up."""
 
 
-class AgentNotReady(AgentEvent, frozen=True, kw_only=True):
+class AgentNotReady(PresenceEvent, frozen=True, kw_only=True):
     """The agent cannot take calls, at once or when the present call is done."""
 
     reason: Annotated[str, Id] = "break"
 
 
-class AgentSignedOut(AgentEvent, frozen=True, kw_only=True):
+class AgentSignedOut(PresenceEvent, frozen=True, kw_only=True):
     """The agent left, at once or when the present call is done."""
 
 
-class AgentRefreshed(AgentEvent, frozen=True, kw_only=True):
-    """The agent is still there: renews the presence lease."""
+class AgentRefreshed(PresenceEvent, frozen=True, kw_only=True):
+    """The agent is still there: renews the presence lease, and clears a suspicion."""
+
+
+class AgentSuspected(AgentEvent, frozen=True, kw_only=True):
+    """The agent's desktop has vanished, as its last will says. Not signed out: it may be back in a moment.
+
+    Until then the agent is offered no more calls; a conversation goes on.
+    """
+
+    session: Annotated[str, Id] | None = None
+    """The connection that vanished; refused as stale if the agent has been heard from on another since."""
 
 
 class _OfferAnswered(AgentEvent, frozen=True, kw_only=True):
@@ -149,6 +172,34 @@ class OfferDeclined(_OfferAnswered, frozen=True, kw_only=True):
 
 class OfferMissed(_OfferAnswered, frozen=True, kw_only=True):
     """The agent's phone rang out."""
+
+
+class LiveCall(Struct, frozen=True, kw_only=True):
+    """A call that a platform has."""
+
+    call_id: Annotated[CallId, Id]
+    agent_id: Annotated[AgentId, Id] | None = None
+    """Who speaks to the caller; None: nobody."""
+
+
+class LiveAgent(Struct, frozen=True, kw_only=True):
+    """An agent whom a platform has signed in."""
+
+    agent_id: Annotated[AgentId, Id]
+    ready: bool
+    """Wants calls; one who is at work is ready unless a pause was asked for."""
+
+
+class PlatformResynced(Event, frozen=True, kw_only=True):
+    """The platform's own list of all its calls and agents, after a time in which one side may have missed the other.
+
+    What the router has and the list has not is over; live offers are made again. What the router lacks it asks for,
+    see `decisions.AnswerResync`.
+    """
+
+    calls: Annotated[tuple[LiveCall, ...], Meta(max_length=20_000)] = ()
+    """Without call-backs that wait: nobody is on their line."""
+    agents: Annotated[tuple[LiveAgent, ...], Meta(max_length=20_000)] = ()
 
 
 class OrganisationChanged(Event, frozen=True, kw_only=True):

@@ -224,6 +224,9 @@ class Team(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     # Longer than any shift: platforms that send no sign of life in between lose nobody at work.
     presence_lease_s: Annotated[int, Meta(ge=10, le=86_400)] = 43_200
     """A signed-in agent of whom nothing is heard for so long is signed out."""
+    # A desktop that lost its network for a moment is back within seconds.
+    suspect_s: Annotated[int, Meta(ge=1, le=3_600)] = 30
+    """A suspect agent, whose desktop has vanished, is signed out when nothing is heard for so long."""
     where: str = ""
 
 

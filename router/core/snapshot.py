@@ -173,6 +173,10 @@ class AgentState(Struct, frozen=True, array_like=True, gc=False):
     handling: MeanState
     deadline_ms: int
     lease_until_ms: int
+    lease_ms: int | None
+    sequence: int | None
+    session: str | None
+    is_suspect: bool
     history: tuple[tuple[int, AgentStatus, str | None], ...]
 
 
@@ -414,6 +418,10 @@ def _agent_state(agent: AgentRecord, left: _Left, group_numbers: Mapping[Group, 
         handling=_mean_state(agent.handling),
         deadline_ms=agent.deadline_ms,
         lease_until_ms=agent.lease_until_ms,
+        lease_ms=agent.lease_ms,
+        sequence=agent.sequence,
+        session=agent.session,
+        is_suspect=agent.is_suspect,
         history=tuple(agent.history),
     )
 
@@ -541,6 +549,10 @@ def _restore_agent(agent: AgentRecord, state: AgentState) -> None:
     _restore_mean(agent.handling, state.handling)
     agent.deadline_ms = state.deadline_ms
     agent.lease_until_ms = state.lease_until_ms
+    agent.lease_ms = state.lease_ms
+    agent.sequence = state.sequence
+    agent.session = state.session
+    agent.is_suspect = state.is_suspect
     agent.history.extend(state.history)
     agent.seat = state.seat
 

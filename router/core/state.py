@@ -312,10 +312,10 @@ _HISTORY_MAX = 128
 
 class AgentRecord:
     __slots__ = (
-        "agent", "agent_id", "busy_ms", "busy_since_ms", "call", "country", "deadline_ms", "group", "handling", "held",
-        "history",
-        "idle_since_ms", "lease_timer", "lease_until_ms", "leaving", "misses", "next_reason", "occupancy_ppm",
-        "personal", "reason", "removed", "seat", "signed_in_ms", "site", "stamp", "status", "team", "timer",
+        "agent", "agent_id", "busy_ms", "busy_since_ms", "call", "country", "deadline_ms", "group", "handling",
+        "held", "history", "idle_since_ms", "is_suspect", "lease_ms", "lease_timer", "lease_until_ms", "leaving",
+        "misses", "next_reason", "occupancy_ppm", "personal", "reason", "removed", "seat", "sequence", "session",
+        "signed_in_ms", "site", "stamp", "status", "team", "timer",
     )  # fmt: skip
 
     def __init__(self, agent: Agent, team: TeamRecord, group: Group) -> None:
@@ -358,6 +358,14 @@ class AgentRecord:
         """When the present status ends by itself: offer, connecting, talk lease or wrap-up."""
         self.lease_timer = 0
         self.lease_until_ms = 0
+        self.lease_ms: int | None = None
+        """As the desktop promised; None: as the team says."""
+        self.sequence: int | None = None
+        """Of the last report of presence that had one."""
+        self.session: str | None = None
+        """The desktop's connection that was heard from last."""
+        self.is_suspect = False
+        """The desktop has vanished, and nothing was heard since."""
         self.history: deque[tuple[int, AgentStatus, str | None]] = deque(maxlen=_HISTORY_MAX)
         """(since, status, reason), oldest first."""
 
@@ -365,7 +373,7 @@ class AgentRecord:
         """Start a new session: what is counted by session starts afresh."""
         self.signed_in_ms = self.idle_since_ms = now_ms
         self.busy_ms = self.misses = self.occupancy_ppm = 0
-        self.leaving = False
+        self.leaving = self.is_suspect = False
         self.next_reason = None
 
     @property

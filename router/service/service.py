@@ -552,6 +552,10 @@ class Service:
         assert message is not None, "what is no reload is a message"
         event_id, event = decode_input(message.topic, message.payload, shard=self._shard, pseudonym=self._pseudonym)
         reply_to = reply_topic(message.topic, self._shard)
+        if message.retained and getattr(event, "sequence", None) is None:
+            # Kept by the broker since who knows when; only a number tells old presence from new.
+            detail = "retained: only presence with a sequence number may be, for nobody can tell how old the rest is"
+            raise InputRejected(Rejection.STALE, detail, event_id=event_id, reply_topic=reply_to)
         if isinstance(event, ReloadRequested):
             if len(self._reloads) >= _RELOADS_MAX:
                 detail = f"{_RELOADS_MAX} reloads are under way already; wait for them"

@@ -145,6 +145,16 @@ class Model:
                 assert call.offer is not None
                 call.barred.add(call.offer.agent_id)
                 self._free(call)
+            case e.PlatformResynced(calls=listed):
+                there = {each.call_id for each in listed}
+                for call_id, call in list(self.calls.items()):
+                    if call_id in there or (call.is_callback and call.state in ("waiting", "offered")):
+                        continue
+                    if call.state == "connected":
+                        self._free(call)
+                        self._end(call_id, "ended")
+                    else:
+                        call.is_lost = True
             case e.CallbackRequested(call_id=call_id):
                 self._call(call_id).is_callback = True
 

@@ -114,11 +114,11 @@ class Platform:
         for call_id in list(self.calls):
             self.send(e.CallEnded(call_id=call_id))
 
-    def send(self, event: e.CallEvent | e.AgentEvent) -> None:
+    def send(self, event: e.CallEvent | e.AgentEvent | e.PlatformResynced) -> None:
         self._numbers += 1
         event_id = f"e{self._numbers:09}"
         payload = encode_input(event_id, event)
-        subject = event.call_id if isinstance(event, e.CallEvent) else event.agent_id
+        subject = input_topic(event, self._shard).rpartition("/")[2]
         queue = self._queues.setdefault(subject, deque())
         queue.append(_Sending(event_id, event, payload))
         self.counts["sent"] += 1
@@ -304,13 +304,21 @@ class Platform:
             if chance < 0.33 * nasty:
                 self._loop.call_later(delay_s * 2, self.send, accepted)
 
+    def _resync(self) -> None:
+        """List all calls and agents, as after a time in which something may have been missed."""
+        if any(subject in self.calls for subject in self._queues) or "resync" in self._queues:
+            return  # A list is true only of what the router has answered.
+        calls = tuple(e.LiveCall(call_id=call_id) for call_id, call in self.calls.items() if not call.is_callback)
+        ready = tuple(e.LiveAgent(agent_id=agent_id, ready=True) for agent_id in self._agents)
+        self.send(e.PlatformResynced(calls=calls, agents=ready))
+
     # --- Mischief ---
 
     def _next_mischief(self) -> None:
         if not self._is_open or not self._habits.nasty:
             return
         agent_id = self._random.choice(self._agents)
-        match self._random.randrange(6):
+        match self._random.randrange(8):
             case 0 if self._old:
                 self._put(*self._random.choice(self._old))
             case 1:
@@ -329,4 +337,9 @@ class Platform:
                 self.send(e.OfferAccepted(agent_id=agent_id, call_id=call_id, offer_id=offer_id))  # type: ignore[arg-type]
             case 5:
                 self.send(e.AgentRefreshed(agent_id=agent_id))
+            case 6:
+                self.send(e.AgentSuspected(agent_id=agent_id))
+                self._loop.call_later(self._random.random() * 20, self.send, e.AgentRefreshed(agent_id=agent_id))
+            case 7:
+                self._resync()
         self._loop.call_later(self._random.expovariate(self._habits.mischief_per_s), self._next_mischief)
