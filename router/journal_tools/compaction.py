@@ -166,6 +166,6 @@ def _finished(steps: Generator[None, None, bytes], on_step: Callable[[], None]) 
 
 
 def _size_of(path: Path) -> int:
-    """Of the file and the two beside it that belong to it."""
-    files = (path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm"))
+    """Of the file and its write-ahead log."""
+    files = (path, path.with_name(f"{path.name}-wal"))
     return sum(file.stat().st_size for file in files if file.exists())
