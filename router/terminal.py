@@ -208,10 +208,10 @@ def verification_view(found: Verification) -> RenderableType:
     """What was verified, and the verdict; the problems themselves are for `problems_view`."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("journal", Text(f"{found.journal}, shard {found.shard}"))
-    times = f", {found.first_time} to {found.last_time}" if found.first_time else ""
-    table.add_row(
-        "records", f"{found.records_checked} checked, offsets {found.first_offset} to {found.last_offset}{times}"
-    )
+    records = f"{found.records_checked} checked"
+    if found.records_checked:
+        records += f", offsets {found.first_offset} to {found.last_offset}, {found.first_time} to {found.last_time}"
+    table.add_row("records", records)
     table.add_row("replay", f"{found.records_replayed} records")
     for snapshot in found.snapshots:
         what = f"offset {snapshot.offset}, {size_in_words(snapshot.size_bytes)}: {snapshot.finding}"
