@@ -696,7 +696,7 @@ def compact_journal(config: Config = Path()) -> None:
     if keeping.retention_days is None:
         purged = "nothing purged, as journal.retention_days is 0"
     else:
-        purged = f"{done.purged} records older than {keeping.retention_days} days purged"
+        purged = f"{done.purged} records older than {keeping.retention_days:g} days purged"
     if done.snapshot_offset is not None:
         console.print(f"snapshot written at offset {done.snapshot_offset}")
     console.print(f"{purged}; {size_in_words(done.before_bytes)} before, {size_in_words(done.after_bytes)} after")

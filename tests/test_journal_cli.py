@@ -277,12 +277,16 @@ def test_a_replay_that_decides_otherwise(run: Run, path: Path) -> None:
         after.apply(13, 900_300, TimePassed())
         after.apply(14, 900_400, TimePassed())
         journal.put_snapshot("main", 14, written(after))
-        append(journal, [(900_500, TimePassed(digest=after.position.digest))])
+        # From there on, this one agrees with it, until it does so no more.
+        append(journal, [(900_500, TimePassed(digest=after.position.digest)), (900_600, TimePassed(digest=b"other"))])
 
     done = run("verify", json=True)
 
     assert done.status == 1
-    assert done.problems == [("offset 13", "replay")]
+    assert done.problems == [("offset 13", "replay"), ("offset 16", "replay")]
+    messages = [each["message"] for each in done.document["problems"]]
+    assert "a replay from the first record decides otherwise" in messages[0]
+    assert "a replay from the snapshot at offset 14 decides otherwise" in messages[1]
     assert findings(done) == {9: "follows", 14: "not compared"}
     assert "another version of the router" in run("verify").out
 

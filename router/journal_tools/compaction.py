@@ -40,7 +40,7 @@ def compact(
     shard: str,
     *,
     limits: Limits,
-    retention_days: int | None,
+    retention_days: float | None,
     now_ms: int,
     on_record: Callable[[int], None] = lambda _: None,
     on_step: Callable[[str], None] = lambda _: None,
@@ -101,7 +101,7 @@ def _purged(
     journal: SqliteJournal,
     shard: str,
     limits: Limits,
-    retention_days: int | None,
+    retention_days: float | None,
     now_ms: int,
     on_record: Callable[[int], None],
     on_step: Callable[[str], None],
@@ -141,7 +141,7 @@ def _purged(
         snapshot_offset = decider.position.offset
         journal.put_snapshot(shard, snapshot_offset, _finished(write_snapshot(decider), keep_claim))
     on_step("purging")
-    before_ms = now_ms - retention_days * _DAY_MS
+    before_ms = now_ms - round(retention_days * _DAY_MS)
 
     def counts(month: str) -> bytes:
         keep_claim()
