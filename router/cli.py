@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +33,9 @@ from router.core.model import CallId, OrganisationDescription, OwnerMode, Portfo
 from router.core.organisation import Organisation
 from router.gateway import Gateway
 from router.journal import SqliteJournal
+from router.journal_tools.compaction import compact
+from router.journal_tools.export import export, prove
+from router.journal_tools.verification import verify
 from router.play import Platform
 from router.reports.graph import GraphSummary, as_text, find_portfolio, summarise_graph
 from router.service.app import (
@@ -40,6 +43,7 @@ from router.service.app import (
     access_of,
     checked_organisation,
     embedded_url_of,
+    keeping_of,
     limits_of,
     pseudonymiser_of,
     serve,
@@ -58,7 +62,16 @@ from router.simulation.inference import ReplayPolicy, infer
 from router.simulation.play_log import mapped_onto
 from router.simulation.replay import replay as replay_log
 from router.simulation.results import as_json, as_table
-from router.terminal import decision_line, explanation_view, notes_view, problems_view, tally_lines
+from router.terminal import (
+    decision_line,
+    explanation_view,
+    notes_view,
+    problems_view,
+    proof_view,
+    size_in_words,
+    tally_lines,
+    verification_view,
+)
 
 __all__ = ["app", "main"]
 
@@ -90,6 +103,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+journal_app = typer.Typer(
+    help="Verify, export or compact the journal.", invoke_without_command=True, rich_markup_mode=None
+)
+app.add_typer(journal_app, name="journal")
 
 
 def _width_of(stream: TextIO) -> int | None:
@@ -172,6 +189,15 @@ def _common(
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
+    _help_without_subcommand(context)
+
+
+@journal_app.callback()
+def _journal(context: typer.Context) -> None:
+    _help_without_subcommand(context)
+
+
+def _help_without_subcommand(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         errors.print(context.get_help(), markup=False)
         raise typer.Exit(_UsageError.exit_code)
@@ -558,6 +584,133 @@ def _explained_from_journal(settings: Settings, call_id: CallId) -> Explanation:
     if found is None:
         _fail(f"the journal {file} knows no call {call_id}, or has forgotten it; check the id")
     return found
+
+
+@journal_app.command("verify")
+def verify_journal(
+    config: Config = Path(),
+    exports: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--export",
+            metavar="FILE",
+            help="Prove this export against the journal instead; again for the one that follows on it.",
+        ),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Check that the journal is whole, and that a replay leads to the states in its snapshots.
+
+    It only reads, and a router may be at work meanwhile. The exit status is 1 if anything is wrong.
+    """
+    settings = load_settings(config, os.environ)
+    file, shard = settings.journal.file, settings.mqtt.shard
+    progress = _progress("verifying", "records", quiet=json)
+    with progress:
+        on_record = _showing(progress)
+        if exports:
+            proof = prove(file, shard, exports, on_record=lambda done: on_record(done, None))
+            document, view, problems = msgspec.to_builtins(proof), proof_view(proof), proof.problems
+        else:
+            found = verify(file, shard, limits=limits_of(settings), on_record=on_record)
+            document, view, problems = msgspec.to_builtins(found), verification_view(found), found.problems
+    if json:
+        _print_json(document | {"problems": [each._asdict() for each in problems]})
+    else:
+        console.print(view)
+        if problems:
+            _show_problems(problems, console)
+    if problems:
+        raise typer.Exit(_EXIT_ERROR)
+
+
+@journal_app.command("export")
+def export_journal(
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Written gzipped if it ends in .gz.")],
+    config: Config = Path(),
+    from_offset: Annotated[
+        int | None, typer.Option(min=1, metavar="OFFSET", help="The first record.", show_default="the first there is")
+    ] = None,
+    until_offset: Annotated[
+        int | None, typer.Option(min=1, metavar="OFFSET", help="The last record.", show_default="the last there is")
+    ] = None,
+    bodies: Annotated[
+        bool,
+        typer.Option(
+            "--bodies/--no-bodies",
+            help="Without bodies and callers' pseudonyms, it is for reading alone and can prove nothing.",
+        ),
+    ] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Write the journal's records to a file, a line of JSON each.
+
+    It only reads, and a router may be at work meanwhile. Keep the export as safe as the journal: it holds the same.
+    """
+    settings = load_settings(config, os.environ)
+    progress = _progress("exporting", "records", quiet=False)
+    with progress:
+        exported = export(
+            settings.journal.file,
+            settings.mqtt.shard,
+            to,
+            from_offset=from_offset,
+            until_offset=until_offset,
+            bodies=bodies,
+            replace=force,
+            on_record=_showing(progress),
+        )
+    console.print(
+        f"offsets {exported.first_offset} to {exported.last_offset} exported to {to}, "
+        f"{size_in_words(exported.size_bytes)}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@journal_app.command("compact")
+def compact_journal(config: Config = Path()) -> None:
+    """Purge what is older than its retention, and give the room back to the file system.
+
+    The router must be stopped. There must be room for the journal twice more while this runs.
+    """
+    settings = load_settings(config, os.environ)
+    keeping = keeping_of(settings)
+    progress = _progress("{task.description}", "records", quiet=False)
+    task = progress.add_task("", total=None)
+
+    def on_record(offset: int) -> None:
+        if offset % _RECORDS_PER_UPDATE == 0:
+            progress.update(task, completed=offset)
+
+    with progress:
+        done = compact(
+            settings.journal.file,
+            settings.mqtt.shard,
+            limits=limits_of(settings),
+            retention_days=keeping.retention_days,
+            now_ms=_now_ms(),
+            on_record=on_record,
+            on_step=lambda step: progress.update(task, description=step),
+        )
+    if keeping.retention_days is None:
+        purged = "nothing purged, as journal.retention_days is 0"
+    else:
+        purged = f"{done.purged} records older than {keeping.retention_days:g} days purged"
+    if done.snapshot_offset is not None:
+        console.print(f"snapshot written at offset {done.snapshot_offset}")
+    console.print(f"{purged}; {size_in_words(done.before_bytes)} before, {size_in_words(done.after_bytes)} after")
+
+
+def _showing(progress: Progress) -> Callable[[int, int | None], None]:
+    """Show on *progress* how many records of how many are done."""
+    task = progress.add_task("", total=None)
+
+    def show(done: int, total: int | None) -> None:
+        if done % _RECORDS_PER_UPDATE == 0 or done == total:
+            progress.update(task, completed=done, total=total)
+
+    return show
 
 
 @app.command()

@@ -20,9 +20,14 @@ from router.core.decisions import (
     WithdrawOffer,
 )
 from router.core.explain import AgentAnswer, Explanation, Verdict
+from router.journal_tools.export import Proof
+from router.journal_tools.verification import Verification
 from router.play import Tally
 
-__all__ = ["decision_line", "explanation_view", "notes_view", "problems_view", "tally_lines"]
+__all__ = [
+    "decision_line", "explanation_view", "notes_view", "problems_view", "proof_view", "size_in_words", "tally_lines",
+    "verification_view",
+]  # fmt: skip
 
 # A wrong column in a large file is one problem a row: more than a few of a kind would hide the others.
 _PROBLEMS_OF_A_KIND_SHOWN = 5
@@ -186,3 +191,44 @@ def _client(explanation: Explanation) -> str:
 
 def _time(at_ms: int, form: str = "%H:%M:%S") -> str:
     return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime(form)
+
+
+def size_in_words(size_bytes: int) -> str:
+    """``1.3 MB``; of decimal units, as disks are sold."""
+    size, unit = float(size_bytes), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1_000:
+            break
+        if unit != "GB":
+            size /= 1_000
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def verification_view(found: Verification) -> RenderableType:
+    """What was verified, and the verdict; the problems themselves are for `problems_view`."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_row("journal", Text(f"{found.journal}, shard {found.shard}"))
+    records = f"{found.records_checked} checked"
+    if found.records_checked:
+        records += f", offsets {found.first_offset} to {found.last_offset}, {found.first_time} to {found.last_time}"
+    table.add_row("records", records)
+    table.add_row("replay", f"{found.records_replayed} records")
+    for snapshot in found.snapshots:
+        what = f"offset {snapshot.offset}, {size_in_words(snapshot.size_bytes)}: {snapshot.finding}"
+        table.add_row("snapshot", what)
+    for month in found.purged:
+        what = f"{month.month}, {month.records} records, offsets {month.first_offset} to {month.last_offset}"
+        table.add_row("purged", f"{what}, digest {month.digest[:16]}")
+    verdict = "[green]sound[/green]: what is there is what was written, and leads to the same states"
+    return table if found.problems else Group(table, verdict)
+
+
+def proof_view(proof: Proof) -> RenderableType:
+    """What exports prove; the problems themselves are for `problems_view`."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_row("records", f"{proof.records} in the export, {proof.records_compared} of them still in the journal")
+    for month in proof.months_proven:
+        table.add_row("purged", f"{month}: proven by its digest")
+    for month in proof.months_not_covered:
+        table.add_row("purged", f"{month}: not in the export as a whole, nothing is proven of it")
+    return table if proof.problems else Group(table, "[green]sound[/green]: the export holds what the journal held")

@@ -18,6 +18,7 @@ LAYERS = (
     {"core"},
     {"wire", "reading", "settings", "organisation_files", "journal", "pseudonym", "secret_files"},
     {"simulation", "reports", "service", "gateway", "play"},
+    {"journal_tools"},
     {"terminal", "cli", "__main__"},
 )
 """Parts of the router, each of which may import those of its own layer and of the layers before."""

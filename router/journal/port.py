@@ -38,6 +38,7 @@ class JournalDamaged(JournalError):
         super().__init__(f"shard {shard}, offset {offset}: {detail}")
         self.shard = shard
         self.offset = offset
+        self.detail = detail
 
 
 class Entry(NamedTuple):

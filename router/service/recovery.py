@@ -197,7 +197,10 @@ def organisation_offsets(journal: Journal, shard: str) -> list[int]:
     offsets = set()
     for offset in journal.snapshot_offsets(shard):
         body = journal.get_snapshot(shard, offset)
-        head = _decode(next(_frames(zlib.decompress(memoryview(body)[1:]))), _Head)
+        try:
+            head = _decode(next(_frames(zlib.decompress(memoryview(body)[1:]))), _Head)
+        except (msgspec.MsgspecError, zlib.error, struct.error, StopIteration) as error:
+            raise SnapshotError(f"the snapshot at offset {offset} cannot be read: {error}") from error
         offsets.add(head.position.organisation_offset)
     return sorted(offsets)
 

@@ -9,11 +9,14 @@ from bisect import bisect_left
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import msgspec
+
+from router.core import Engine
 from router.journal import Journal
 from router.service.recovery import organisation_offsets
 from router.wire import decode_record
 
-__all__ = ["purge_before"]
+__all__ = ["counts_of", "purge_before"]
 
 
 async def purge_before(journal: Journal, shard: str, before_ms: int, counts_of: Callable[[str], bytes]) -> int:
@@ -47,6 +50,11 @@ async def purge_before(journal: Journal, shard: str, before_ms: int, counts_of: 
             purged += deleted
             await asyncio.sleep(0)
     return purged
+
+
+def counts_of(engine: Engine, month: str) -> bytes:
+    """What *engine* counted in *month*, ``2026-11``, as it is kept beside the month's digest."""
+    return msgspec.json.encode([each for each in engine.tallies() if each.month == month])
 
 
 def _at_ms(journal: Journal, shard: str, offset: int) -> int:

@@ -1,0 +1,1 @@
+"""What operations do with a journal that no router needs to run for: verify it, export it, compact it."""
