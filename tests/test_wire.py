@@ -33,8 +33,11 @@ from router.core.events import (
     CallArrived,
     CallTransferred,
     Event,
+    LiveAgent,
+    LiveCall,
     OfferAccepted,
     OrganisationChanged,
+    PlatformResynced,
     RouterResumed,
     TimePassed,
 )
@@ -64,6 +67,7 @@ from router.wire import (
     INPUT_TYPES,
     OUTPUT_TYPES,
     PAYLOAD_BYTES_MAX,
+    RESYNC_BYTES_MAX,
     Accepted,
     DecisionId,
     Input,
@@ -128,6 +132,14 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("wait_ms", "expires_at_ms", "position", "misses", "since_ms"), st.integers(0, 2**53)),
     **dict.fromkeys(("expected_wait_ms", "ring", "offset", "epoch", "waiting"), st.integers(0, 2**53)),
     "oldest_wait_ms": st.integers(0, 2**53),
+    "sequence": st.integers(0, 2**62 - 1),
+    "lease_s": st.integers(10, 86_400),
+    "calls": st.lists(st.builds(LiveCall, call_id=IDS, agent_id=st.none() | IDS), max_size=5).map(tuple),
+    "agents": st.lists(st.builds(LiveAgent, agent_id=IDS, ready=st.booleans()), max_size=5).map(tuple),
+    **dict.fromkeys(
+        ("unknown_calls", "disputed_calls", "ended_calls", "unknown_agents", "signed_out_agents"),
+        st.lists(IDS, max_size=5).map(tuple),
+    ),
     **dict.fromkeys(("callback", "ready", "duplicate", "up"), st.booleans()),
 }
 
@@ -196,11 +208,25 @@ def test_the_largest_event_fits() -> None:
     assert len(payload) < PAYLOAD_BYTES_MAX
 
 
+def test_the_longest_list_of_calls_and_agents_fits() -> None:
+    calls = tuple(LiveCall(call_id=CallId(f"call-{number:015}")) for number in range(20_000))
+    agents = tuple(LiveAgent(agent_id=AgentId(f"agent-{number:014}"), ready=True) for number in range(20_000))
+    event = PlatformResynced(calls=calls, agents=agents)
+
+    payload = encode_input("e1", event)
+
+    assert PAYLOAD_BYTES_MAX < len(payload) < RESYNC_BYTES_MAX
+    assert decode(payload, "acd/v1/in/main/admin/resync").event == event
+    # Elsewhere it stays too large, before anything of it is read.
+    assert refused(payload, "acd/v1/in/main/admin/reload").reason is Rejection.TOO_LARGE
+
+
 def test_everything_that_happens_outside_can_be_reported() -> None:
     """All events of the core but those that the router makes itself."""
     reported = {each for each in INPUT_TYPES.values() if issubclass(each, Event)}
-    concrete = {getattr(events, name) for name in events.__all__ if name not in ("snake_case", "Event")}
-    concrete -= {events.CallEvent, events.AgentEvent}
+    public = (getattr(events, name) for name in events.__all__ if name not in ("snake_case", "Event"))
+    concrete = {each for each in public if issubclass(each, Event)}
+    concrete -= {events.CallEvent, events.AgentEvent, events.PresenceEvent}
 
     assert reported == concrete - {OrganisationChanged, RouterResumed, TimePassed}
 

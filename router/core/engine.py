@@ -1091,7 +1091,8 @@ class Engine:
     ) -> tuple[tuple[CallId, ...], tuple[CallId, ...]]:
         """End calls that are not there, connect those that are; returns the ended and the disputed ones."""
         ended, disputed = [], []
-        for call in list(self._calls.values()):
+        # Those that wait first: nobody who is freed by another should be offered a call that is over as well.
+        for call in sorted(self._calls.values(), key=lambda each: each.status is not CALL_WAITING):
             if call.call_id not in with_agent:
                 # Nobody is on the line of a call-back, so the platform need not have it.
                 if not (call.callback and call.status in (CALL_WAITING, CALL_OFFERED)):

@@ -144,6 +144,7 @@ class Model:
                 call = self._call(call_id)
                 assert call.offer is not None
                 call.barred.add(call.offer.agent_id)
+                call.is_callback = False
                 self._free(call)
             case e.PlatformResynced(calls=listed):
                 there = {each.call_id for each in listed}
