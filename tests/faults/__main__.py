@@ -118,11 +118,12 @@ def memory(calls: int, seed: int) -> int:
     plan = Plan(
         duration_s=float(1 << 40),
         fault_every_s=0,
-        # Large enough that a commit serves some calls at once, and busy: a queue stands now and then.
-        size=40,
-        habits=Habits(calls_per_s=22.0, mischief_per_s=2.0),
-        # Two hours and a half.
-        keeping=Keeping(snapshot_every=50_000, retention_days=0.1),
+        # Sixty agents and several times the calls that they can answer: some 800 wait at any time, most hang up, and
+        # whatever a call leaves behind in queues, deadlines and memories has every chance to pile up.
+        size=10,
+        habits=Habits(calls_per_s=40.0, mischief_per_s=2.0),
+        # An hour and a quarter.
+        keeping=Keeping(snapshot_every=50_000, retention_days=0.05),
         is_audited=False,
         calls_max=calls,
     )
