@@ -241,9 +241,13 @@ class Gateway:
                 sending = self._sending.get(event_id)
                 if sending is not None and not sending.answer.done():
                     sending.answer.set_exception(EventRejected(reason, detail))
-            case RouterStatus(up=True, since_ms=since_ms):
+            case RouterStatus(up=True, since_ms=since_ms, epoch=epoch):
                 if self._router_up_since_ms not in (None, since_ms):
                     self._resend_all()
+                if epoch < self._epoch:
+                    # A router that was replaced says nothing; this one has a new journal, or one from a backup.
+                    self._seen.clear()
+                self._epoch = epoch
                 self._router_up_since_ms = since_ms
             case Decision() if output.id is not None and self._is_new(output.id):
                 self._decisions.append((output, message))

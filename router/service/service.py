@@ -18,8 +18,6 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, Never
 
-import msgspec
-
 from router.core import Engine, EventRejected, Limits, OrganisationError, Problem, Rejection, RouterError
 from router.core.events import CallConnected, Event, OrganisationChanged, RouterResumed, TimePassed
 from router.core.explain import Explanation
@@ -31,7 +29,7 @@ from router.service.decider import RECORDS_REMEMBERED, Decided, Decider
 from router.service.metrics import Metrics
 from router.service.mqtt import BrokerError, Connection, Message, Outbox, OutboxFullError, Will, stay_connected
 from router.service.recovery import recover, write_snapshot
-from router.service.retention import purge_before
+from router.service.retention import counts_of, purge_before
 from router.service.standby import wait_for_turn
 from router.wire import (
     Accepted,
@@ -727,19 +725,18 @@ class Service:
             if self._keeping.retention_days is not None:
                 before_ms = self._now_ms() - round(self._keeping.retention_days * _DAY_MS)
                 try:
-                    purged = await purge_before(self._journal, self._shard, before_ms, self._counts_of)
+                    purged = await purge_before(
+                        self._journal, self._shard, before_ms, partial(counts_of, self._decider.engine)
+                    )
                 except JournalFenced:
                     raise
-                except JournalError as error:
+                except RouterError as error:
+                    # A snapshot that cannot be read, say: nothing that calls have to wait for.
                     logger.error("old records were not purged: %s", error)
                 else:
                     if purged:
                         logger.info("purged %d records older than %g days", purged, self._keeping.retention_days)
             await asyncio.sleep(_PURGE_EVERY_S)
-
-    def _counts_of(self, month: str) -> bytes:
-        counts = [each for each in self._decider.engine.tallies() if each.month == month]
-        return msgspec.json.encode(counts)
 
     def _now_ms(self) -> int:
         return self._clock.now_ms()
