@@ -467,8 +467,11 @@ def decode_record(data: bytes) -> tuple[int, Event]:
         except zlib.error as error:
             raise WireError(f"journal record: {error}") from error
     try:
-        # Straight from the bytes, twice: several times faster than by way of a dictionary.
-        return _STAMP.decode(body).at_ms, _RECORDED.decode(body)
+        # Straight from the bytes: several times faster than by way of a dictionary.
+        event = _RECORDED.decode(body)
+        if body.startswith(_STAMP_FIRST, 1):
+            return int.from_bytes(body[_STAMP_AT : _STAMP_AT + 8]), event
+        return _STAMP.decode(body).at_ms, event
     except Exception:  # Beside its own, msgspec lets through errors of encodings and of depth.
         return _decode_slowly(body)
 
@@ -479,6 +482,9 @@ class _Stamp(Struct):
 
 
 _STAMP = msgspec.msgpack.Decoder(_Stamp)
+# After the byte that opens the map: how `encode_record` begins in this century. Read in place, it saves decoding twice.
+_STAMP_FIRST = b"\xa5at_ms\xcf"
+_STAMP_AT = 1 + len(_STAMP_FIRST)
 _RECORDED: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Union[tuple(_RECORD_TYPES.values())])  # noqa: UP007
 
 
