@@ -69,7 +69,7 @@ class Deadlines:
         return None
 
     def is_due(self, now_ms: int) -> bool:
-        """Whether there is a deadline up to *now_ms*. Asked twice an event, so void ones that lie ahead stay."""
+        """Whether there is a deadline up to *now_ms*. Asked with every event, so void ones that lie ahead stay."""
         heap = self._heap
         while heap and heap[0][0] <= now_ms:
             if _is_alive(heap[0]):

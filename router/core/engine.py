@@ -167,8 +167,6 @@ class Engine:
     def expire(self, now_ms: int) -> tuple[Decision, ...]:
         """Serve every deadline up to *now_ms*, each at its own time, and say what to do about them."""
         deadlines = self._deadlines
-        if not deadlines.is_due(now_ms):
-            return ()
         out: list[Decision] = []
         while deadlines.is_due(now_ms):
             due_ms, due, subject = deadlines.pop()

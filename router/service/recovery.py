@@ -153,6 +153,9 @@ def recover(
     """
     decider = _from_snapshot(journal, shard) if from_snapshot else None
     first = decider.position.offset + 1 if decider is not None else 1
+    last_offset = journal.last_offset(shard)
+    if decider is not None:
+        decider.go_through(last_offset)
     for record in journal.read(shard, first):
         at_ms, event = decode_record(record.body)
         if decider is None:
@@ -160,6 +163,7 @@ def recover(
                 raise JournalError("the journal does not begin with an organisation; it was not written by a router")
             engine = Engine(event.description, limits=limits)
             decider = Decider.of_first_record(engine, event.description, record.offset, at_ms)
+            decider.go_through(last_offset)
         else:
             try:  # noqa: SIM105 - `suppress` takes a twentieth of a whole recovery
                 decider.apply(record.offset, at_ms, event)
