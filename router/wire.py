@@ -449,15 +449,13 @@ def decode_record(data: bytes) -> tuple[int, Event]:
     Raises:
         WireError: The record is damaged, or was written by a newer version of the router.
     """
-    if not data:
-        raise WireError("empty journal record: the journal is damaged; restore it from a backup")
-    if data[0] != RECORD_FORMAT:
-        raise WireError(
-            f"journal record of format {data[0]}, which this version cannot read: start the one that wrote it"
-        )
     if len(data) < _RECORD_HEAD.size:
         raise WireError("journal record cut short: the journal is damaged; restore it from a backup")
-    _, compressed, checksum = _RECORD_HEAD.unpack_from(data)
+    record_format, compressed, checksum = _RECORD_HEAD.unpack_from(data)
+    if record_format != RECORD_FORMAT:
+        raise WireError(
+            f"journal record of format {record_format}, which this version cannot read: start the one that wrote it"
+        )
     body = data[_RECORD_HEAD.size :]
     if zlib.crc32(body) != checksum:
         raise WireError("journal record with a wrong checksum: the journal is damaged; restore it from a backup")

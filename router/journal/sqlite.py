@@ -526,11 +526,10 @@ def _checked(shard: str, offset: int, row: _Row) -> Record:
         raise JournalDamaged(
             shard, offset, f"the record is missing (the next is {found}); restore the journal from a backup"
         )
-    # Damage can also change the type of a value.
-    if isinstance(raw_id, bytes) and isinstance(body, bytes):
-        # Before the id is decoded: a damaged one may not be text any more.
-        if checksum == _checksum(shard, offset, raw_id, body):
-            return Record(offset, raw_id.decode(), body)
+    # Damage can also change the type of a value, and leave an id that is not text any more.
+    is_whole = isinstance(raw_id, bytes) and isinstance(body, bytes)
+    if is_whole and checksum == _checksum(shard, offset, raw_id, body):
+        return Record(offset, raw_id.decode(), body)
     raise JournalDamaged(shard, offset, "the record is damaged; restore the journal from a backup")
 
 
