@@ -1,15 +1,17 @@
-"""How long does a router take to be back after 100,000 events?
+"""How long does a router take to be back from its last snapshot and 100,000 events after it?
 
 A contact centre of 500 agents in 20 teams is played in virtual time: callers arrive, wait, hang up; agents accept,
 decline and miss offers, talk and wrap up. Half of the clients have an owner, who is waited for. The load is just above
 what the agents can do, so about half of the calls wait. The platform's events are appended to a real journal in a
-temporary directory, with the `TimePassed` between them that the live service would have written. Then the router
+temporary directory, with the `TimePassed` between them that the live service would have written. The snapshot is
+written after a warm-up, when there are calls in every state and some 10,000 past ones to be explained. Then the router
 becomes again what the journal says, by the function that the service starts with.
 
-How it is measured. The journal is read, read and decoded, and recovered from, in turns; each figure is the least wall
-time of the repetitions, since whatever else the machine does can only add to it. Decoding and engine are differences of
-the three. The digest is that of every decision, with its name and its time, in a replay that is not timed; it must be
-that of the router's first life, and so must what recovery remembers: a faster wrong recovery fails.
+How it is measured. The snapshot is restored, and the records after it are read, read and decoded, and recovered from,
+in turns; each figure is the least wall time of the repetitions, since whatever else the machine does can only add to
+it. Decoding and engine are differences of these. The digest is that of every decision, with its name and its time, in a
+replay that is not timed; it must be that of the router's first life, and so must what recovery remembers: a faster
+wrong recovery fails.
 """
 
 import gc
@@ -18,7 +20,7 @@ import platform
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from heapq import heappop, heappush
 from importlib.metadata import version
 from pathlib import Path
@@ -67,7 +69,8 @@ from router.core.model import (
 )
 from router.journal import Entry, Journal, SqliteJournal
 from router.service.decider import Decider
-from router.service.recovery import recover
+from router.service.garbage import collecting_seldom
+from router.service.recovery import read_snapshot, recover, write_snapshot
 from router.wire import decode_record, encode_record
 
 __all__ = ["FULL", "TINY", "Report", "Scale", "as_table", "main", "run"]
@@ -91,12 +94,15 @@ class Scale(NamedTuple):
     """How much is measured."""
 
     agents: int
+    warm_up: int
+    """Records before the snapshot."""
     events: int
+    """Records after it."""
     repetitions: int
 
 
-FULL = Scale(agents=500, events=100_000, repetitions=5)
-TINY = Scale(agents=50, events=1_500, repetitions=1)
+FULL = Scale(agents=500, warm_up=60_000, events=100_000, repetitions=5)
+TINY = Scale(agents=50, warm_up=500, events=1_500, repetitions=1)
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +116,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     repetitions: int
     seconds: float
-    """The whole recovery; the three parts below add up to it."""
+    """The whole recovery; the four parts below add up to it."""
+    snapshot_s: float
+    """Reading the snapshot, and making a router of it."""
+    snapshot_bytes: int
     read_s: float
     """Reading from SQLite, and the checksums."""
     decode_s: float
@@ -129,12 +138,15 @@ def run(scale: Scale) -> Report:
         RuntimeError: The recovered router is not the one that was.
     """
     day = _Day(scale.agents)
-    day.play(scale.events)
+    day.play(scale.warm_up)
+    snapshot = _written(write_snapshot(day.life.decider))
+    day.play(scale.warm_up + scale.events)
     calls, was = day.calls, day.life
     with tempfile.TemporaryDirectory() as directory:
         journal = SqliteJournal(Path(directory) / "journal.db")
         try:
             _write(journal, day.records)
+            journal.put_snapshot(SHARD, scale.warm_up, snapshot)
             # What the day holds would cost every garbage collection below its share.
             del day
             again = _relive(journal)
@@ -145,12 +157,12 @@ def run(scale: Scale) -> Report:
             decisions, digest = was.decisions, was.digest.hexdigest()
             del again, was
             repetitions = [
-                (_seconds(journal, _read), _seconds(journal, _read_and_decode), _seconds(journal, _recovered))
+                tuple(_seconds(journal, what) for what in (_restored, _read, _read_and_decode, _recovered))
                 for _ in range(scale.repetitions)
             ]
         finally:
             journal.close()
-    read_s, decoded_s, seconds = (min(times) for times in zip(*repetitions, strict=True))
+    snapshot_s, read_s, decoded_s, seconds = (min(times) for times in zip(*repetitions, strict=True))
     return Report(
         router=version("portfolio-router"),
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -160,9 +172,11 @@ def run(scale: Scale) -> Report:
         events=scale.events,
         repetitions=scale.repetitions,
         seconds=seconds,
+        snapshot_s=snapshot_s,
+        snapshot_bytes=len(snapshot),
         read_s=read_s,
         decode_s=decoded_s - read_s,
-        engine_s=seconds - decoded_s,
+        engine_s=seconds - decoded_s - snapshot_s,
         events_per_s=scale.events / seconds,
         calls=calls,
         decisions=decisions,
@@ -181,18 +195,19 @@ def main(*, tiny: bool, as_json: bool) -> None:
 
 def as_table(report: Report) -> Table:
     table = Table(
-        title=f"Back after {report.events:,} events",
+        title=f"Back from a snapshot of {report.snapshot_bytes / 1e6:,.1f} MB and {report.events:,} events after it",
         caption=f"portfolio-router {report.router}, {report.python}, {report.processor}; seed {report.seed}; "
         f"{report.agents:,} agents, {report.calls:,} calls; best of {report.repetitions}",
         box=SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1, 0, 0),
     )
-    for heading in ("Events/s", "Seconds", "Read, check", "Decode", "Engine", "Decisions", "Digest"):
+    for heading in ("Events/s", "Seconds", "Snapshot", "Read, check", "Decode", "Engine", "Decisions", "Digest"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_row(
         f"{report.events_per_s:,.0f}",
         f"{report.seconds:.2f}",
+        f"{report.snapshot_s:.2f}",
         f"{report.read_s:.2f}",
         f"{report.decode_s:.2f}",
         f"{report.engine_s:.2f}",
@@ -212,14 +227,31 @@ def _recovered(journal: Journal) -> Decider:
     return decider
 
 
+@collecting_seldom()
+def _restored(journal: Journal) -> Decider:
+    """The router as it was at the snapshot."""
+    return read_snapshot(journal.get_snapshot(SHARD, _snapshot_offset(journal)), lambda at: _description(journal, at))
+
+
 def _read(journal: Journal) -> None:
-    for _ in journal.read(SHARD):
+    for _ in journal.read(SHARD, _snapshot_offset(journal) + 1):
         pass
 
 
 def _read_and_decode(journal: Journal) -> None:
-    for record in journal.read(SHARD):
+    for record in journal.read(SHARD, _snapshot_offset(journal) + 1):
         decode_record(record.body)
+
+
+def _snapshot_offset(journal: Journal) -> int:
+    (offset,) = journal.snapshot_offsets(SHARD)
+    return offset
+
+
+def _description(journal: Journal, offset: int) -> OrganisationDescription:
+    _, event = decode_record(journal.get(SHARD, offset).body)
+    assert isinstance(event, OrganisationChanged), "the snapshot names the record of its organisation"
+    return event.description
 
 
 def _seconds(journal: Journal, what: Callable[[Journal], object]) -> float:
@@ -360,6 +392,16 @@ def _write(journal: Journal, records: list[tuple[int, Event]]) -> None:
     entries = [Entry(f"event-{number:09}", encode_record(*record)) for number, record in enumerate(records)]
     for start in range(0, len(entries), BATCH):
         journal.append(SHARD, entries[start : start + BATCH])
+
+
+def _written(steps: Generator[None, None, bytes]) -> bytes:
+    """What `write_snapshot` returns at its end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            body: bytes = done.value
+            return body
 
 
 def _relive(journal: Journal) -> _Life:

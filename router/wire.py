@@ -489,15 +489,13 @@ def decode_record(data: bytes) -> tuple[int, Event]:
     Raises:
         WireError: The record is damaged, or was written by a newer version of the router.
     """
-    if not data:
-        raise WireError("empty journal record: the journal is damaged; restore it from a backup")
-    if data[0] != RECORD_FORMAT:
-        raise WireError(
-            f"journal record of format {data[0]}, which this version cannot read: start the one that wrote it"
-        )
     if len(data) < _RECORD_HEAD.size:
         raise WireError("journal record cut short: the journal is damaged; restore it from a backup")
-    _, compressed, checksum = _RECORD_HEAD.unpack_from(data)
+    record_format, compressed, checksum = _RECORD_HEAD.unpack_from(data)
+    if record_format != RECORD_FORMAT:
+        raise WireError(
+            f"journal record of format {record_format}, which this version cannot read: start the one that wrote it"
+        )
     body = data[_RECORD_HEAD.size :]
     if zlib.crc32(body) != checksum:
         raise WireError("journal record with a wrong checksum: the journal is damaged; restore it from a backup")
@@ -507,8 +505,11 @@ def decode_record(data: bytes) -> tuple[int, Event]:
         except zlib.error as error:
             raise WireError(f"journal record: {error}") from error
     try:
-        # Straight from the bytes, twice: several times faster than by way of a dictionary.
-        return _STAMP.decode(body).at_ms, _RECORDED.decode(body)
+        # Straight from the bytes: several times faster than by way of a dictionary.
+        event = _RECORDED.decode(body)
+        if body.startswith(_STAMP_FIRST, 1):
+            return int.from_bytes(body[_STAMP_AT : _STAMP_AT + 8]), event
+        return _STAMP.decode(body).at_ms, event
     except Exception:  # Beside its own, msgspec lets through errors of encodings and of depth.
         return _decode_slowly(body)
 
@@ -519,6 +520,9 @@ class _Stamp(Struct):
 
 
 _STAMP = msgspec.msgpack.Decoder(_Stamp)
+# After the byte that opens the map: how `encode_record` begins in this century. Read in place, it saves decoding twice.
+_STAMP_FIRST = b"\xa5at_ms\xcf"
+_STAMP_AT = 1 + len(_STAMP_FIRST)
 _RECORDED: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Union[tuple(_RECORD_TYPES.values())])  # noqa: UP007
 
 

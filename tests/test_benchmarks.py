@@ -72,7 +72,8 @@ def test_a_recovery_is_of_a_day_on_which_much_happens(recovered: recovery.Report
     assert recovered.events == recovery.TINY.events
     assert recovered.calls > recovery.TINY.agents
     assert recovered.decisions > 2 * recovered.calls, "an offer and a connection for nearly every call"
-    assert recovered.seconds >= recovered.read_s > 0
+    assert recovered.seconds >= recovered.snapshot_s + recovered.read_s > recovered.snapshot_s > 0
+    assert recovered.snapshot_bytes > 1_000
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])

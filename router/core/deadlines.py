@@ -38,10 +38,12 @@ DeadlineEntry = tuple[int, int, Due, _Subject]
 class Deadlines:
     """Deadlines by time, then in the order in which they were set."""
 
-    __slots__ = ("_clean_at", "_heap", "_sequence")
+    __slots__ = ("_clean_at", "_sequence", "heap")
 
     def __init__(self) -> None:
-        self._heap: list[DeadlineEntry] = []
+        self.heap: list[DeadlineEntry] = []
+        """The earliest first, void ones among them. Public for the one look that nearly always tells that nothing is
+        due; a call to be told so would cost as much as all else about it."""
         self._sequence = 0
         self._clean_at = CLEAN_FROM
 
@@ -61,7 +63,7 @@ class Deadlines:
 
     def next_ms(self) -> int | None:
         """The earliest deadline; None: there is none."""
-        heap = self._heap
+        heap = self.heap
         while heap:
             if _is_alive(heap[0]):
                 return heap[0][0]
@@ -69,8 +71,8 @@ class Deadlines:
         return None
 
     def is_due(self, now_ms: int) -> bool:
-        """Whether there is a deadline up to *now_ms*. Asked twice an event, so void ones that lie ahead stay."""
-        heap = self._heap
+        """Whether there is a deadline up to *now_ms*. Asked with every event, so void ones that lie ahead stay."""
+        heap = self.heap
         while heap and heap[0][0] <= now_ms:
             if _is_alive(heap[0]):
                 return True
@@ -79,7 +81,7 @@ class Deadlines:
 
     def pop(self) -> tuple[int, Due, _Subject]:
         """Take out the deadline that `next_ms` or `is_due` has just spoken of: when, and about what."""
-        at_ms, _, due, subject = heappop(self._heap)
+        at_ms, _, due, subject = heappop(self.heap)
         return at_ms, due, subject
 
     @property
@@ -89,11 +91,11 @@ class Deadlines:
 
     def living(self) -> list[DeadlineEntry]:
         """Every deadline that is not void, in the order in which they will be served."""
-        return sorted((entry for entry in self._heap if _is_alive(entry)), key=_when)
+        return sorted((entry for entry in self.heap if _is_alive(entry)), key=_when)
 
     def set_again(self, entries: list[DeadlineEntry], *, sequence: int) -> None:
         """Take over what another's `living` and `sequence` were, subjects apart; nothing has been set before."""
-        self._heap = sorted(entries, key=_when)
+        self.heap = sorted(entries, key=_when)
         self._sequence = sequence
         for _, number, due, subject in entries:
             if isinstance(subject, CallRecord):
@@ -106,11 +108,11 @@ class Deadlines:
 
     def _set(self, at_ms: int, due: Due, subject: _Subject) -> int:
         self._sequence = sequence = self._sequence + 1
-        if len(self._heap) > self._clean_at:
-            self._heap = [entry for entry in self._heap if _is_alive(entry)]
-            heapify(self._heap)
-            self._clean_at = max(CLEAN_FROM, 2 * len(self._heap))
-        heappush(self._heap, (at_ms, sequence, due, subject))
+        if len(self.heap) > self._clean_at:
+            self.heap = [entry for entry in self.heap if _is_alive(entry)]
+            heapify(self.heap)
+            self._clean_at = max(CLEAN_FROM, 2 * len(self.heap))
+        heappush(self.heap, (at_ms, sequence, due, subject))
         return sequence
 
 

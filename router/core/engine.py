@@ -158,9 +158,11 @@ class Engine:
             EventRejected: The event does not fit the present state, which is left untouched.
         """
         assert now_ms >= self._now, f"time went back from {self._now} to {now_ms} ms"
-        assert type(event) is e.RouterResumed or not self._deadlines.is_due(now_ms), (
-            "serve the deadlines first: call expire(now_ms)"
-        )
+        heap = self._deadlines.heap
+        if heap and heap[0][0] <= now_ms:
+            assert type(event) is e.RouterResumed or not self._deadlines.is_due(now_ms), (
+                "serve the deadlines first: call expire(now_ms)"
+            )
         self._now = now_ms
         self._handlers[type(event)](event)
         return self._settle()
@@ -172,7 +174,7 @@ class Engine:
     def expire(self, now_ms: int) -> tuple[Decision, ...]:
         """Serve every deadline up to *now_ms*, each at its own time, and say what to do about them."""
         deadlines = self._deadlines
-        if not deadlines.is_due(now_ms):
+        if not deadlines.heap or deadlines.heap[0][0] > now_ms:
             return ()
         out: list[Decision] = []
         while deadlines.is_due(now_ms):

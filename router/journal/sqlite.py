@@ -199,7 +199,7 @@ class SqliteJournal:
                     continue
                 offsets[entry_id] = next_offset
                 appended.append(Appended(next_offset, duplicate=False))
-                rows += (shard, next_offset, entry_id, body, _checksum(shard, next_offset, entry_id, body))
+                rows += (shard, next_offset, entry_id, body, _checksum(shard, next_offset, entry_id.encode(), body))
                 next_offset += 1
             for start in range(0, len(rows), _ROW_WIDTH * ROWS_PER_INSERT):
                 self._insert(rows[start : start + _ROW_WIDTH * ROWS_PER_INSERT])
@@ -251,7 +251,7 @@ class SqliteJournal:
                 raise ValueError(f"a snapshot at offset {offset} of shard {shard}, whose last is {last_offset}")
             self._connection.execute(
                 "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)",
-                (shard, offset, body, _checksum(shard, offset, "snapshot", body)),
+                (shard, offset, body, _checksum(shard, offset, b"snapshot", body)),
             )
             self._connection.execute(
                 "DELETE FROM snapshot WHERE shard = ?1 AND offset NOT IN"
@@ -269,7 +269,7 @@ class SqliteJournal:
                 "SELECT body, checksum FROM snapshot WHERE shard = ? AND offset = ?", (shard, offset)
             ).fetchone()
         body, checksum = row or (None, 0)
-        if not isinstance(body, bytes) or checksum != _checksum(shard, offset, "snapshot", body):
+        if not isinstance(body, bytes) or checksum != _checksum(shard, offset, b"snapshot", body):
             raise JournalDamaged(shard, offset, "the snapshot is damaged or missing")
         return body
 
@@ -526,17 +526,16 @@ def _checked(shard: str, offset: int, row: _Row) -> Record:
         raise JournalDamaged(
             shard, offset, f"the record is missing (the next is {found}); restore the journal from a backup"
         )
-    # Damage can also change the type of a value.
-    if isinstance(raw_id, bytes) and isinstance(body, bytes):
-        entry_id = raw_id.decode(errors="replace")
-        if checksum == _checksum(shard, offset, entry_id, body):
-            return Record(offset, entry_id, body)
+    # Damage can also change the type of a value, and leave an id that is not text any more.
+    is_whole = isinstance(raw_id, bytes) and isinstance(body, bytes)
+    if is_whole and checksum == _checksum(shard, offset, raw_id, body):
+        return Record(offset, raw_id.decode(), body)
     raise JournalDamaged(shard, offset, "the record is damaged; restore the journal from a backup")
 
 
-def _checksum(shard: str, offset: int, entry_id: str, body: bytes) -> int:
+def _checksum(shard: str, offset: int, entry_id: bytes, body: bytes) -> int:
     # Place and id are covered too: a good body in the wrong place is damage as well.
-    return zlib.crc32(body, zlib.crc32(f"{shard}\n{offset}\n{entry_id}\n".encode()))
+    return zlib.crc32(body, zlib.crc32(b"%b\n%d\n%b\n" % (shard.encode(), offset, entry_id)))
 
 
 def _code(error: sqlite3.Error) -> int:

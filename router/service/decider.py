@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, Self
 
 from msgspec import Struct
+from msgspec.msgpack import Encoder
 
 from router.core import Engine, EventRejected
 from router.core.decisions import Decision
@@ -86,6 +87,8 @@ class Decider:
         self._digest = position.digest
         self._recent: dict[int, Outcome] = {}
         """By offset, of the last records; one that led to nothing has none."""
+        self._remembers_from = 0
+        """The first offset whose decisions get names and are remembered."""
         self._refused: OrderedDict[int, Outcome] = OrderedDict()
         """Refusals that are older than what is in `_recent`."""
         for offset, outcome in outcomes:
@@ -96,6 +99,14 @@ class Decider:
     def of_first_record(cls, engine: Engine, description: OrganisationDescription, offset: int, at_ms: int) -> Self:
         """A decider that has seen nothing but its organisation, in the record at *offset*."""
         return cls(engine, description, Position(at_ms, 0, offset, 0, offset, b""))
+
+    def go_through(self, last_offset: int) -> None:
+        """Be ready for a replay up to *last_offset*.
+
+        What its older records led to would be forgotten before its end: `apply` decides it and counts it into the
+        digest, but neither names nor returns it. Refusals are remembered as ever.
+        """
+        self._remembers_from = last_offset - RECORDS_REMEMBERED + 1
 
     @property
     def position(self) -> Position:
@@ -110,14 +121,16 @@ class Decider:
         Raises:
             EventRejected: The event was refused.
         """
-        if isinstance(event, RouterResumed):
+        # A recovery comes through here a hundred thousand times. To compare types costs a third of `isinstance`.
+        if at_ms > self.now_ms:
+            self.now_ms = at_ms
+        if type(event) is RouterResumed:
             self._epoch = event.epoch
-        elif not isinstance(event, TimePassed):
+        elif type(event) is not TimePassed:
             self.serve_deadlines(at_ms)
         self._offset, self._index = offset, 0
         self._forget(offset - RECORDS_REMEMBERED)
-        self.now_ms = max(self.now_ms, at_ms)
-        if isinstance(event, TimePassed):
+        if type(event) is TimePassed:
             if event.digest is not None and event.digest != self._digest and self.diverged_at is None:
                 self.diverged_at = offset
             return self.serve_deadlines(at_ms)
@@ -127,13 +140,14 @@ class Decider:
             # A copy: the one that is raised holds on to every frame it passes, and one of them to the outcome.
             self._outcome().rejected = EventRejected(rejected.reason, rejected.detail)
             raise
-        if isinstance(event, OrganisationChanged):
+        if type(event) is OrganisationChanged:
             self.description, self._organisation_offset = event.description, offset
         return self._name(decisions) if decisions else []
 
     def serve_deadlines(self, now_ms: int) -> list[Decided]:
         """Serve what is due up to *now_ms*."""
-        self.now_ms = max(self.now_ms, now_ms)
+        if now_ms > self.now_ms:
+            self.now_ms = now_ms
         decisions = self.engine.expire(self.now_ms)
         return self._name(decisions) if decisions else []
 
@@ -168,20 +182,26 @@ class Decider:
                 self._refused.popitem(last=False)
 
     def _name(self, decisions: Sequence[Decision]) -> list[Decided]:
-        epoch, offset = self._epoch, self._offset
+        epoch, offset, index = self._epoch, self._offset, self._index
+        self._index += len(decisions)
+        words = _words(self._digest, offset, index, decisions)
+        self._digest = hashlib.blake2b(words, digest_size=_DIGEST_BYTES).digest()
+        if offset < self._remembers_from:
+            return []
         decided = [
-            Decided(DecisionId(epoch, offset, index), decision) for index, decision in enumerate(decisions, self._index)
+            Decided(DecisionId(epoch, offset, place), decision) for place, decision in enumerate(decisions, index)
         ]
-        self._index += len(decided)
         self._outcome().decided += decided
-        self._digest = hashlib.blake2b(_words(decided), digest_size=_DIGEST_BYTES, key=self._digest).digest()
         return decided
 
 
-def _words(decided: list[Decided]) -> bytes:
-    """All that tells one run's decisions from another's."""
-    words = []
-    for name, decision in decided:
+_encode: Final = Encoder().encode
+
+
+def _words(digest_before: bytes, offset: int, index: int, decisions: Sequence[Decision]) -> bytes:
+    """All that tells one run's decisions from another's, with what was decided before."""
+    words: list[bytes | int | str] = [digest_before, offset, index]
+    for decision in decisions:
         call_id, agent_id = getattr(decision, "call_id", ""), getattr(decision, "agent_id", "")
-        words.append(f"{name.offset}.{name.index} {type(decision).__name__} {call_id} {agent_id} {decision.rule}")
-    return "\n".join(words).encode()
+        words += (type(decision).__name__, call_id, agent_id, decision.rule)
+    return _encode(words)

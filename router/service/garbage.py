@@ -17,10 +17,14 @@ _OBJECTS_PER_COLLECTION: Final = 50_000
 
 
 @contextmanager
-def collecting_seldom() -> Iterator[None]:
-    """Let the collector look seldom for as long as the block, or the decorated function, runs."""
+def collecting_seldom(objects: int = _OBJECTS_PER_COLLECTION) -> Iterator[None]:
+    """Let the collector look seldom for as long as the block, or the decorated function, runs.
+
+    Args:
+        objects: The net growth after which it looks.
+    """
     before = gc.get_threshold()
-    gc.set_threshold(_OBJECTS_PER_COLLECTION, *before[1:])
+    gc.set_threshold(objects, *before[1:])
     try:
         yield
     finally:

@@ -464,7 +464,7 @@ def test_every_attribute_is_kept_or_has_a_reason_to_be_left_out() -> None:
         "PortfolioRecord": (set(PortfolioRecord.__slots__), set(PortfolioState.__struct_fields__)),
         "Roster": (set(vars(roster)), {"_groups", *RosterState.__struct_fields__}),
         "WaitingRoom": (set(WaitingRoom.__slots__), set()),
-        "Deadlines": (set(Deadlines.__slots__), {"_heap", "_sequence"}),
+        "Deadlines": (set(Deadlines.__slots__), {"heap", "_sequence"}),
         "Tallies": (set(Tallies.__slots__), {"_months"}),
         "Engine": (set(vars(engine)), {"_now", *(f"_{field}" for field in EngineState.__struct_fields__)}),
     }
