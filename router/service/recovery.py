@@ -37,8 +37,8 @@ SNAPSHOT_FORMAT: Final = 1
 
 # So many past calls, or outcomes, are written between two looks at the inbox: some milliseconds.
 _SLICE: Final = 128
-# All that a recovery makes is alive but forgotten calls, of which 100,000 records leave some ten megabytes.
-_OBJECTS_PER_COLLECTION: Final = 500_000
+# More than 100,000 records leave behind in forgotten calls; they then wait for the collection after the recovery.
+_OBJECTS_PER_COLLECTION: Final = 200_000
 _LENGTH = struct.Struct(">I")
 # The fastest level takes a third of the time of the usual one and gets within a tenth of its size.
 _COMPRESSION: Final = 1

@@ -10,6 +10,7 @@ from router.core import Engine, EventRejected, Limits
 from router.core.events import AgentReady, CallArrived, OrganisationChanged
 from router.core.model import AgentId, CallId
 from router.journal import Entry, JournalError, SqliteJournal
+from router.service import decider as decider_module
 from router.service.decider import Decider
 from router.service.recovery import (
     organisation_offsets,
@@ -75,6 +76,21 @@ def test_recovery_names_every_decision_as_the_live_router_did(journal: SqliteJou
     assert list(decider.recent()) == decided
     assert len({each.decision_id for each in decided}) == len(decided)
     assert state_digest(decider) == state_digest(was)
+
+
+@pytest.mark.parametrize("remembered", range(1, len(RECORDS) + 1))
+def test_a_recovery_remembers_what_the_live_router_does(
+    journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch, remembered: int
+) -> None:
+    monkeypatch.setattr(decider_module, "RECORDS_REMEMBERED", remembered)
+    was, _ = live(ticks_ms=None)
+
+    decider = recovered(journal)
+
+    assert decider.position == was.position
+    assert list(decider.recent()) == list(was.recent())
+    assert [offset for offset, _ in decider.outcomes()] == [offset for offset, _ in was.outcomes()]
+    assert str(decider.outcome_of(8)[1]) == str(was.outcome_of(8)[1]) != "None"
 
 
 @pytest.mark.parametrize("offset", range(2, len(RECORDS) + 1))
