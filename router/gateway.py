@@ -24,6 +24,7 @@ from typing import Final, Self
 
 from router.core.decisions import Decision
 from router.core.errors import EventRejected, RouterError
+from router.core.events import PlatformResynced
 from router.service.mqtt import Access, BrokerError, BrokerUrl, Connection, Message, stay_connected
 from router.wire import (
     Accepted,
@@ -113,6 +114,8 @@ class Gateway:
         self._decisions: deque[tuple[Output, Message]] = deque()
         self._seen: OrderedDict[DecisionId, None] = OrderedDict()
         self._epoch = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
         self._router_up_since_ms: int | None = None
         self._changed = asyncio.Event()
         self._closed: str | None = None
@@ -176,7 +179,7 @@ class Gateway:
         """Report an event and wait until the router has it for good. Any number may be under way.
 
         Events of one call should be sent one after the other: what is sent again may arrive after what was sent
-        later.
+        later. While a `PlatformResynced` is under way, other events wait.
 
         Args:
             event: What happened.
@@ -192,6 +195,17 @@ class Gateway:
             GatewayClosedError: The gateway was closed meanwhile.
             ValueError: An id has a form that cannot be sent, or this event id is under way already.
         """
+        if isinstance(event, PlatformResynced):
+            # A call that arrives between the list and its answer is not in the list, and would be taken as over.
+            self._calm.clear()
+            try:
+                return await self._send(event, event_id, caller_number)
+            finally:
+                self._calm.set()
+        await self._calm.wait()
+        return await self._send(event, event_id, caller_number)
+
+    async def _send(self, event: InputEvent, event_id: str | None, caller_number: str | None) -> Accepted:
         if self._closed is not None:
             raise GatewayClosedError(self._closed)
         event_id = event_id or f"{self._name}-{next(self._numbers):09}"

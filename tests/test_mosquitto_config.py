@@ -26,7 +26,8 @@ IN = "acd/v1/in/main"
 OUT = "acd/v1/out/main"
 STATUS = {f"{OUT}/status/router", f"{OUT}/status/portfolio/gold"}
 TOPICS = [
-    f"{IN}/call/c1", f"{IN}/agent/ana", f"{IN}/agent/bo", f"{IN}/agent/ana/x", f"{IN}/admin/reload", f"{IN}/other", IN,
+    f"{IN}/call/c1", f"{IN}/agent/ana", f"{IN}/agent/bo", f"{IN}/agent/ana/x", f"{IN}/admin/reload",
+    f"{IN}/admin/resync", f"{IN}/other", IN, f"{OUT}/admin/resync",
     f"{OUT}/call/c1", f"{OUT}/agent/ana", f"{OUT}/agent/bo", f"{OUT}/agent/ana/x", f"{OUT}/admin/reload",
     "acd/v1/in/north/call/c1", "acd/v1/out/north/call/c1", "acd/v1/in/north/agent/ana", "acd/v1/in", "$SYS/x", "x",
     *sorted(STATUS),
@@ -34,7 +35,8 @@ TOPICS = [
 
 MAY_WRITE = {
     "router": {topic for topic in TOPICS if topic.startswith(f"{OUT}/")},
-    "platform": {topic for topic in TOPICS if topic.startswith((f"{IN}/call/", f"{IN}/agent/"))},
+    "platform": {topic for topic in TOPICS if topic.startswith((f"{IN}/call/", f"{IN}/agent/"))}
+    | {f"{IN}/admin/resync"},
     "supervisor": {f"{IN}/admin/reload"},
     "ana": {f"{IN}/agent/ana"},
     "bo": {f"{IN}/agent/bo"},

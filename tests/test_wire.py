@@ -137,7 +137,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "calls": st.lists(st.builds(LiveCall, call_id=IDS, agent_id=st.none() | IDS), max_size=5).map(tuple),
     "agents": st.lists(st.builds(LiveAgent, agent_id=IDS, ready=st.booleans()), max_size=5).map(tuple),
     **dict.fromkeys(
-        ("unknown_calls", "disputed_calls", "ended_calls", "unknown_agents", "signed_out_agents"),
+        ("unknown_calls", "over_calls", "disputed_calls", "ended_calls", "unknown_agents", "signed_out_agents"),
         st.lists(IDS, max_size=5).map(tuple),
     ),
     **dict.fromkeys(("callback", "ready", "duplicate", "up"), st.booleans()),

@@ -166,8 +166,10 @@ class AnswerResync(Decision, frozen=True, kw_only=True):
 
     unknown_calls: tuple[CallId, ...]
     """The router does not have them: report their arrival."""
+    over_calls: tuple[CallId, ...]
+    """The router has taken them as over: end them, or report them as new calls under new ids."""
     disputed_calls: tuple[CallId, ...]
-    """The platform says that they are with an agent to whom the router did not give them: end or transfer them."""
+    """The two do not agree on who speaks to the caller: end or transfer them."""
     ended_calls: tuple[CallId, ...]
     """They were not in the list, so that the router has taken them as over."""
     unknown_agents: tuple[AgentId, ...]

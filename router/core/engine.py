@@ -87,9 +87,9 @@ _RULE_OF_STRATEGY = {
     Strategy.LEAST_FLEXIBLE: Rule.LEAST_FLEXIBLE,
 }
 
-# Reasons of pauses that nobody asked for.
-_SUSPECT = "suspect"
-_RESYNCED = "resync"
+# Reasons of pauses that nobody asked for; no sender can use brackets.
+_SUSPECT = "(suspect)"
+_RESYNCED = "(resync)"
 # An agent at work when the presence lease ends is looked at again so much later: the call has deadlines of its own.
 _LEASE_AGAIN_MS = 60_000
 
@@ -773,7 +773,8 @@ class Engine:
         agent = self._roster.agent(event.agent_id)
         _check_fresh(agent, event.sequence)
         if agent.status is not AGENT_SIGNED_OUT:
-            raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is signed in already")
+            self._already(agent, event, "signed in")
+            return
         group_before = agent.group
         is_new_group = self._roster.sit_down(agent, site_id=event.site_id, seat=event.seat, home_country=event.country)
         if is_new_group:
@@ -795,7 +796,8 @@ class Engine:
         if agent.removed:
             raise EventRejected(Rejection.UNKNOWN_AGENT, f"agent {agent.agent_id} has left the organisation")
         if agent.status is AGENT_IDLE:
-            raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is ready already")
+            self._already(agent, event, "ready")
+            return
         self._heard(agent, event)
         self._make_ready(agent)
 
@@ -812,14 +814,20 @@ class Engine:
         agent = self._signed_in_agent(event.agent_id)
         _check_fresh(agent, event.sequence)
         if agent.status is AGENT_NOT_READY and agent.reason == event.reason:
-            raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is not ready already")
+            self._already(agent, event, "not ready")
+            return
         self._heard(agent, event)
         agent.next_reason = event.reason
         self._step_back(agent, Rule.AGENT_NOT_READY)
 
     def _agent_signed_out(self, event: e.AgentSignedOut) -> None:
-        agent = self._signed_in_agent(event.agent_id)
+        agent = self._roster.agent(event.agent_id)
         _check_fresh(agent, event.sequence)
+        if agent.status is AGENT_SIGNED_OUT:
+            if event.sequence is None:
+                raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is not signed in")
+            agent.sequence = event.sequence
+            return
         self._heard(agent, event)
         agent.leaving = True
         self._step_back(agent, Rule.AGENT_SIGNED_OUT)
@@ -844,11 +852,13 @@ class Engine:
         if agent.status is AGENT_IDLE:
             self._free(agent)
 
-    def _heard(
-        self,
-        agent: AgentRecord,
-        event: e.AgentSignedIn | e.AgentReady | e.AgentNotReady | e.AgentSignedOut | e.AgentRefreshed,
-    ) -> None:
+    def _already(self, agent: AgentRecord, event: e.PresenceEvent, state: str) -> None:
+        """A report of what is so already: refused, unless it is numbered, since older ones must not count any more."""
+        if event.sequence is None:
+            raise EventRejected(Rejection.WRONG_AGENT_STATE, f"agent {agent.agent_id} is {state} already")
+        self._heard(agent, event)
+
+    def _heard(self, agent: AgentRecord, event: e.PresenceEvent) -> None:
         """A sign of life from the agent's desktop."""
         if event.sequence is not None:
             agent.sequence = event.sequence
@@ -1070,7 +1080,7 @@ class Engine:
         """Let go of what the platform no longer has, repeat what it may have missed, ask for what is not here."""
         with_agent = {each.call_id: each.agent_id for each in event.calls}
         ready = {each.agent_id: each.ready for each in event.agents}
-        unknown_calls = tuple(call_id for call_id in with_agent if call_id not in self._calls)
+        missing = [call_id for call_id in with_agent if call_id not in self._calls]
         ended, disputed = self._compare_calls(with_agent)
         signed_out, unknown_agents = self._compare_agents(ready)
         for agent in list(self._roster.agents.values()):
@@ -1080,7 +1090,8 @@ class Engine:
         self._out.append(
             AnswerResync(
                 rule=Rule.RESYNC,
-                unknown_calls=unknown_calls,
+                unknown_calls=tuple(call_id for call_id in missing if call_id not in self._past),
+                over_calls=tuple(call_id for call_id in missing if call_id in self._past),
                 disputed_calls=disputed,
                 ended_calls=ended,
                 unknown_agents=unknown_agents,
@@ -1103,11 +1114,9 @@ class Engine:
                 continue
             speaks_to = with_agent[call.call_id]
             has_agent = call.agent is not None and call.agent.agent_id == speaks_to
-            if speaks_to is None or (has_agent and call.status is CALL_CONNECTED):
-                continue
             if has_agent and call.status is CALL_ACCEPTED:
                 self._call_connected(e.CallConnected(call_id=call.call_id))
-            else:
+            elif has_agent is not (call.status is CALL_CONNECTED) or (speaks_to is not None and not has_agent):
                 disputed.append(call.call_id)
         return tuple(ended), tuple(disputed)
 
@@ -1126,9 +1135,12 @@ class Engine:
             self._renew_lease(agent)
             if is_ready and agent.status is AGENT_NOT_READY and not agent.removed:
                 self._make_ready(agent)
-            elif not is_ready and agent.status in (AGENT_IDLE, AGENT_OFFERED):
+            elif not is_ready and (agent.status in (AGENT_IDLE, AGENT_OFFERED) or agent.reason == _SUSPECT):
                 agent.next_reason = _RESYNCED
                 self._step_back(agent, Rule.RESYNC)
+            elif agent.status in (AGENT_ACCEPTED, AGENT_IN_CALL, AGENT_WRAP_UP):
+                agent.next_reason = None if is_ready else agent.next_reason or _RESYNCED
+                agent.leaving = agent.leaving and not is_ready
         signed_in = {agent.agent_id for agent in self._roster.agents.values() if agent.status is not AGENT_SIGNED_OUT}
         unknown = tuple(agent_id for agent_id in ready if agent_id not in signed_in and agent_id not in signed_out)
         return tuple(signed_out), unknown

@@ -120,7 +120,7 @@ def pause_agent(agent: AgentRecord) -> PauseAgent:
 
 
 def release_agent(agent: AgentRecord) -> ReleaseAgent:
-    ready = agent.next_reason is None and not agent.leaving and not agent.removed
+    ready = agent.next_reason is None and not (agent.leaving or agent.removed or agent.is_suspect)
     return ReleaseAgent(agent_id=agent.agent_id, rule=Rule.WRAP_UP_OVER, path=_team_path(agent), ready=ready)
 
 

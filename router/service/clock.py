@@ -57,6 +57,10 @@ class Clock:
                 self._now_ms -= slowed_ms
         return self._now_ms
 
+    def wall_ms(self) -> int:
+        """What the machine's wall clock says, right or wrong."""
+        return self._wall_ms()
+
     def not_before(self, at_ms: int) -> None:
         """Let time go on from *at_ms*, where that is later: the last moment that the journal has."""
         self._now_ms = max(self.now_ms(), at_ms)

@@ -632,6 +632,11 @@ class Outbox:
             self._send(key, message)
         return message.done
 
+    @property
+    def has_room(self) -> bool:
+        """Whether `publish` takes another message."""
+        return self._room.is_set()
+
     async def wait_for_room(self) -> None:
         """Wait until `publish` takes another message."""
         await self._room.wait()

@@ -33,7 +33,8 @@ __all__ = ["SnapshotError", "organisation_offsets", "read_snapshot", "recover", 
 logger = logging.getLogger(__name__)
 
 SNAPSHOT_FORMAT: Final = 1
-"""The first byte of a snapshot. Raise it with every change of what is in one: the router then falls back on records."""
+"""The first byte of a snapshot. Raise it with every change of what is in one. A router falls back on records, but only
+while none were purged: after the first release, a new format needs a reader of the one before."""
 
 # So many past calls, or outcomes, are written between two looks at the inbox: some milliseconds.
 _SLICE: Final = 128

@@ -70,7 +70,10 @@ _STUCK_AFTER_S: Final = 15.0
 _JOURNAL_RETRY_S: Final = 1.0
 # A standby takes over when it has seen no renewal for some seconds, see `standby`.
 _RENEW_EVERY_S: Final = 1.0
+# Some ten milliseconds' worth of a start.
+_RECORDS_PER_LOOK: Final = 256
 _PURGE_EVERY_S: Final = 3_600.0
+_HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 86_400_000
 # How long a stop waits for the broker to take what has been decided; the rest is published after the next start.
 _STOP_TIMEOUT_S: Final = 5.0
@@ -192,6 +195,7 @@ class Service:
         self._trouble: str | None = "the router is starting"
         self._stopping = False
         self._snapshot_offset = 0
+        self._purge_from_s = 0.0
         self._snapshooting: asyncio.Task[None] | None = None
 
     # --- For HTTP and the command line ---
@@ -248,7 +252,9 @@ class Service:
             logger.error("the files of the organisation have problems, the version in the journal goes on: %s", error)
             description = None
         self._epoch = self._journal.claim(self._shard, if_epoch=if_epoch)
-        decider = recover(self._journal, self._shard, limits=self._limits, on_record=on_record)
+        decider = recover(
+            self._journal, self._shard, limits=self._limits, on_record=self._renewing_meanwhile(on_record)
+        )
         if decider is None:
             assert description is not None, "an empty journal needs the files"
             now_ms = self._clock.now_ms()
@@ -275,6 +281,19 @@ class Service:
             decider.apply(offset, now_ms, event)
         self._status = RouterStatus(up=True, since_ms=now_ms, epoch=self._epoch)
 
+    def _renewing_meanwhile(self, on_record: Callable[[int], None]) -> Callable[[int], None]:
+        """Keep the claim alive while records are read, lest a standby take a long start for a dead router."""
+        renewed_s = time.monotonic()
+
+        def on_read(offset: int) -> None:
+            nonlocal renewed_s
+            on_record(offset)
+            if offset % _RECORDS_PER_LOOK == 0 and time.monotonic() - renewed_s > _RENEW_EVERY_S:
+                renewed_s = time.monotonic()
+                self._renew_claim()
+
+        return on_read
+
     def _append_own(self, now_ms: int, events: Sequence[Event]) -> list[int]:
         """Journal events of the router's own making; returns their offsets."""
         return [appended.offset for appended in self._journal.append(self._shard, self._own_entries(now_ms, events))]
@@ -294,12 +313,6 @@ class Service:
         """
         down = encode_output(RouterStatus(up=False, since_ms=self._status.since_ms, epoch=self._status.epoch))
         status_topic = router_status_topic(self._shard)
-        # What was decided shortly before the last stop may never have left; receivers drop what they have seen.
-        for offset, outcome in self._decider.outcomes():
-            sent: list[asyncio.Future[None]] = []
-            for decided in outcome.decided:
-                sent += await self._publish(decided)
-            self._acknowledge_later([], sent, offset)
         # The start may have read for seconds.
         self._turned_s = self._acted_s = asyncio.get_running_loop().time()
         connecting = asyncio.create_task(
@@ -314,6 +327,12 @@ class Service:
                 on_failed=self._on_disconnected,
             )
         )
+        # What was decided shortly before the last stop may never have left; receivers drop what they have seen.
+        for offset, outcome in self._decider.outcomes():
+            sent: list[asyncio.Future[None]] = []
+            for decided in outcome.decided:
+                sent += await self._publish(decided)
+            self._acknowledge_later([], sent, offset)
         lasting = [
             connecting,
             asyncio.create_task(self._feed()),
@@ -402,15 +421,24 @@ class Service:
         payload = encode_output(decided.decision, decided.decision_id)
         sent = []
         for topic in output_topics(decided.decision, self._shard):
-            await self._outbox.wait_for_room()
+            await self._wait_for_room()
             sent.append(self._outbox.publish(topic, payload))
         return sent
 
     async def _reply(self, topic: str | None, reply: Accepted | Rejected) -> list[asyncio.Future[None]]:
         if topic is None:
             return []
-        await self._outbox.wait_for_room()
+        await self._wait_for_room()
         return [self._outbox.publish(topic, encode_output(reply))]
+
+    async def _wait_for_room(self) -> None:
+        """Wait for the broker without being taken for stuck: a restart would not bring it back."""
+        while not self._outbox.has_room:
+            self._turned_s = asyncio.get_running_loop().time()
+            self._on_turn()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TURN_EVERY_S):
+                    await self._outbox.wait_for_room()
 
     def _acknowledge_later(self, messages: list[Message], sent: Sequence[asyncio.Future[None]], offset: int) -> None:
         """Acknowledge *messages*, in the order in which they came, once all of *sent* is with the broker.
@@ -473,6 +501,9 @@ class Service:
         absent_s = asyncio.get_running_loop().time() - self._acted_s
         self._acted_s += absent_s
         jumped_ms = self._clock.catch_up()
+        if jumped_ms > _HOUR_MS:
+            # It may be the clock that is wrong. Nothing is deleted on its word for a day.
+            self._purge_from_s = asyncio.get_running_loop().time() + _DAY_MS / 1000
         if jumped_ms or absent_s > _ABSENT_AFTER_S:
             self._metrics.absent()
             logger.warning(
@@ -592,6 +623,8 @@ class Service:
         """Give one journalled event to the engine and publish what follows."""
         rejected: EventRejected | None = None
         sent: list[asyncio.Future[None]] = []
+        # One that the engine has not seen is new, whatever the journal says: a commit that failed may have been made.
+        duplicate = duplicate and offset <= self._decider.position.offset
         if duplicate:
             self._metrics.duplicated()
             # Whoever sends again may have missed what followed as well.
@@ -662,7 +695,8 @@ class Service:
     async def _show_queues(self) -> None:
         """Publish the queue of each portfolio, retained, when it has changed."""
         while True:
-            for each in self.summary().portfolios:
+            # While there is no broker they would only pile up before the decisions; a connection shows them all anew.
+            for each in self.summary().portfolios if self._connected else ():
                 status = PortfolioStatus(
                     portfolio_id=each.portfolio_id, waiting=each.waiting, oldest_wait_ms=each.oldest_wait_ms
                 )
@@ -722,8 +756,10 @@ class Service:
     async def _purge(self) -> None:
         """Delete, a little at a time, the detail of calls that are older than may be kept."""
         while True:
-            if self._keeping.retention_days is not None:
-                before_ms = self._now_ms() - round(self._keeping.retention_days * _DAY_MS)
+            # Not at once: what was wrong with the clock when the machine started is mended by then.
+            await asyncio.sleep(_PURGE_EVERY_S)
+            if self._keeping.retention_days is not None and asyncio.get_running_loop().time() >= self._purge_from_s:
+                before_ms = min(self._now_ms(), self._clock.wall_ms()) - round(self._keeping.retention_days * _DAY_MS)
                 try:
                     purged = await purge_before(
                         self._journal, self._shard, before_ms, partial(counts_of, self._decider.engine)
@@ -736,7 +772,6 @@ class Service:
                 else:
                     if purged:
                         logger.info("purged %d records older than %g days", purged, self._keeping.retention_days)
-            await asyncio.sleep(_PURGE_EVERY_S)
 
     def _now_ms(self) -> int:
         return self._clock.now_ms()

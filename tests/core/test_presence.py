@@ -21,6 +21,7 @@ from router.core.events import (
     CallArrived,
     CallbackRequested,
     CallConnected,
+    CallEnded,
     Event,
     LiveAgent,
     LiveCall,
@@ -84,6 +85,30 @@ def test_the_sequence_outlives_signing_out() -> None:
 
     assert refused(desk, AgentSignedIn(agent_id=ANA, sequence=10)) is Rejection.STALE
     desk.handle(AgentSignedIn(agent_id=ANA, sequence=12))
+
+
+def test_a_numbered_report_of_what_is_so_already_outdates_older_ones() -> None:
+    desk = bench()
+    desk.handle(AgentSignedIn(agent_id=ANA, sequence=1))
+    desk.handle(AgentNotReady(agent_id=ANA, reason="break"))
+
+    assert desk.handle(AgentNotReady(agent_id=ANA, reason="break", sequence=4)) == ()
+    assert refused(desk, AgentReady(agent_id=ANA, sequence=3)) is Rejection.STALE
+
+    desk.handle(AgentSignedOut(agent_id=ANA))
+    assert desk.handle(AgentSignedOut(agent_id=ANA, sequence=9)) == ()
+    assert refused(desk, AgentSignedIn(agent_id=ANA, sequence=5)) is Rejection.STALE
+
+
+def test_a_pause_of_any_name_lasts_until_the_agent_is_ready() -> None:
+    desk = bench()
+    desk.handle(AgentSignedIn(agent_id=ANA))
+    desk.handle(AgentReady(agent_id=ANA))
+    desk.handle(AgentNotReady(agent_id=ANA, reason="suspect"))
+
+    desk.handle(AgentRefreshed(agent_id=ANA))
+
+    assert statuses(desk) == {AgentStatus.NOT_READY: 1}
 
 
 def test_a_suspect_is_offered_nothing_and_keeps_the_place_among_the_idle() -> None:
@@ -253,3 +278,48 @@ def test_a_call_with_somebody_else_is_disputed_and_pauses_are_followed() -> None
     # bo, who does not want calls, no longer rings; ana, who does, is next.
     assert statuses(desk) == {AgentStatus.OFFERED: 1, AgentStatus.NOT_READY: 1}
     assert not any(isinstance(decision, EndCall) for decision in desk.pass_s(1))
+
+
+def test_a_list_says_what_follows_the_present_call() -> None:
+    desk = bench()
+    for name in (ANA, BO):
+        desk.handle(AgentSignedIn(agent_id=name))
+        desk.handle(AgentReady(agent_id=name))
+    for number, name in ((1, ANA), (2, BO)):
+        call_id = CallId(f"c{number}")
+        desk.handle(CallArrived(call_id=call_id))
+        desk.handle(OfferAccepted(agent_id=name, call_id=call_id, offer_id=OfferId(f"o{number}")))
+        desk.handle(CallConnected(call_id=call_id))
+    desk.handle(AgentNotReady(agent_id=BO))
+    calls = (LiveCall(call_id=CallId("c1"), agent_id=ANA), LiveCall(call_id=CallId("c2"), agent_id=BO))
+
+    desk.handle(
+        PlatformResynced(calls=calls, agents=(LiveAgent(agent_id=ANA, ready=False), LiveAgent(agent_id=BO, ready=True)))
+    )
+    for number in (1, 2):
+        desk.handle(CallEnded(call_id=CallId(f"c{number}")))
+    desk.pass_s(10)
+
+    assert statuses(desk) == {AgentStatus.NOT_READY: 1, AgentStatus.IDLE: 1}
+    assert not desk.offers(desk.handle(AgentRefreshed(agent_id=ANA)))
+
+
+def test_the_two_may_disagree_on_who_is_over_or_alone() -> None:
+    desk = bench()
+    desk.handle(AgentSignedIn(agent_id=ANA))
+    desk.handle(AgentReady(agent_id=ANA))
+    for number in (1, 2):
+        desk.handle(CallArrived(call_id=CallId(f"c{number}")))
+    desk.handle(OfferAccepted(agent_id=ANA, call_id=CallId("c1"), offer_id=OfferId("o1")))
+    desk.handle(CallConnected(call_id=CallId("c1")))
+    desk.handle(CallEnded(call_id=CallId("c2")))
+
+    *_, answer = desk.handle(
+        PlatformResynced(
+            calls=(LiveCall(call_id=CallId("c1")), LiveCall(call_id=CallId("c2"))),
+            agents=(LiveAgent(agent_id=ANA, ready=True),),
+        )
+    )
+
+    assert isinstance(answer, AnswerResync)
+    assert (answer.disputed_calls, answer.over_calls, answer.unknown_calls) == (("c1",), ("c2",), ())

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faults.platform import Habits
 from tests.faults.simulation import Plan, simulate
 
 
@@ -29,8 +30,8 @@ def test_a_seed_gives_the_same_run_again() -> None:
     assert simulate(7, plan) == simulate(7, plan)
 
 
-def test_without_faults_all_who_wait_are_answered() -> None:
-    counts = simulate(3, Plan(fault_every_s=0)).counts
+def test_without_faults_most_callers_are_answered() -> None:
+    counts = simulate(3, Plan(fault_every_s=0, habits=Habits(calls_per_s=0.4, nasty=False))).counts
 
     assert counts["routers started"] == 1
-    assert counts["calls ended"] > counts["calls abandoned"] * 0.5
+    assert counts["calls ended"] > 3 * counts["calls abandoned"]
