@@ -147,8 +147,15 @@ class Model:
                 call.is_callback = False
                 self._free(call)
             case e.PlatformResynced(calls=listed):
-                there = {each.call_id for each in listed}
+                there = {each.call_id: each.agent_id for each in listed}
                 for call_id, call in list(self.calls.items()):
+                    if (
+                        call.state == "accepted"
+                        and call.offer is not None
+                        and there.get(call_id) == call.offer.agent_id
+                    ):
+                        call.state = "connected"
+                        self.counts["connected"] += 1
                     if call_id in there or (call.is_callback and call.state in ("waiting", "offered")):
                         continue
                     if call.state == "connected":

@@ -47,6 +47,7 @@ class _Sending:
 class _Call:
     def __init__(self) -> None:
         self.is_connected = False
+        self.agent_id: AgentId | None = None
         self.is_callback = False
 
 
@@ -236,6 +237,7 @@ class Platform:
             self.send(e.ConnectFailed(call_id=decision.call_id))
         elif chance > 0.04 * self._habits.nasty + 0.03 * self._habits.nasty:
             call.is_connected = True
+            call.agent_id = decision.agent_id
             self.send(e.CallConnected(call_id=decision.call_id))
             talk_s = self._random.expovariate(1 / self._habits.talk_s)
             self._loop.call_later(talk_s, self._finish, decision.call_id)
@@ -249,6 +251,7 @@ class Platform:
         chance = self._random.random()
         if chance < 0.05 * self._habits.nasty:
             call.is_connected = False
+            call.agent_id = None
             self.send(e.CallTransferred(call_id=call_id))
             self._loop.call_later(self._habits.patience_s, self._lose_patience, call_id)
         elif chance > 0.05 * self._habits.nasty + 0.04 * self._habits.nasty:
@@ -259,7 +262,10 @@ class Platform:
 
     def _sign_in(self, agent_id: AgentId) -> None:
         self._crashed.discard(agent_id)
-        self.send(e.AgentSignedIn(agent_id=agent_id))
+        # Half of the desktops number their reports and name their connections.
+        numbered = {"sequence": self._numbers, "session": f"s{self._numbers}", "lease_s": 20}
+        careful = numbered if self._agents.index(agent_id) % 2 else {}
+        self.send(e.AgentSignedIn(agent_id=agent_id, **careful))  # type: ignore[arg-type]  # of three types
         self.send(e.AgentReady(agent_id=agent_id))
 
     def _decided(self, decision: object) -> None:
@@ -308,8 +314,12 @@ class Platform:
         """List all calls and agents, as after a time in which something may have been missed."""
         if any(subject in self.calls for subject in self._queues) or "resync" in self._queues:
             return  # A list is true only of what the router has answered.
-        calls = tuple(e.LiveCall(call_id=call_id) for call_id, call in self.calls.items() if not call.is_callback)
-        ready = tuple(e.LiveAgent(agent_id=agent_id, ready=True) for agent_id in self._agents)
+        calls = tuple(
+            e.LiveCall(call_id=call_id, agent_id=call.agent_id)
+            for call_id, call in self.calls.items()
+            if not call.is_callback or call.is_connected
+        )
+        ready = tuple(e.LiveAgent(agent_id=name, ready=self._random.random() > 0.1) for name in self._agents)
         self.send(e.PlatformResynced(calls=calls, agents=ready))
 
     # --- Mischief ---
@@ -338,7 +348,8 @@ class Platform:
             case 5:
                 self.send(e.AgentRefreshed(agent_id=agent_id))
             case 6:
-                self.send(e.AgentSuspected(agent_id=agent_id))
+                session = self._random.choice((None, f"s{self._random.randrange(200)}"))
+                self.send(e.AgentSuspected(agent_id=agent_id, session=session))
                 self._loop.call_later(self._random.random() * 20, self.send, e.AgentRefreshed(agent_id=agent_id))
             case 7:
                 self._resync()
