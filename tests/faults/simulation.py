@@ -260,8 +260,10 @@ class Simulation:
         while self.loop.time() < end_s and not until():
             await asyncio.sleep(min(_AUDIT_EVERY_S, end_s - self.loop.time()))
             for failure in (self._failure, *self.loop.failures):
-                if failure is not None:
+                if isinstance(failure, Violation):
                     raise failure
+                if failure is not None:
+                    raise Violation(f"the router fails: {failure!r}") from failure
             self.audit()
             self.on_audit()
 
