@@ -256,9 +256,10 @@ class Gateway:
                 if sending is not None and not sending.answer.done():
                     sending.answer.set_exception(EventRejected(reason, detail))
             case RouterStatus(up=True, since_ms=since_ms, epoch=epoch):
-                if self._router_up_since_ms not in (None, since_ms):
+                has_started = self._router_up_since_ms not in (None, since_ms)
+                if has_started:
                     self._resend_all()
-                if epoch < self._epoch:
+                if epoch < self._epoch or (has_started and epoch == self._epoch):
                     # A router that was replaced says nothing; this one has a new journal, or one from a backup.
                     self._seen.clear()
                 self._epoch = epoch
