@@ -7,8 +7,8 @@
 
 A broker that acknowledges a message does not have to deliver it, so `Gateway.send` sends an event again until the
 router says that it is in its journal. The event id tells the router that it is the same event. In the other
-direction a decision may come twice, on the topics of its call and of its agent or after a restart, or come late from a
-router that another has replaced; the gateway drops what it has seen, and what is of an older epoch than that.
+direction a decision may come twice, on the topics of its call and of its agent, after a restart, or late from a router
+that another has replaced; the gateway drops what it has seen.
 """
 
 import asyncio
@@ -272,10 +272,9 @@ class Gateway:
         message.acknowledge()
 
     def _is_new(self, decision_id: DecisionId) -> bool:
-        # Once another router has taken over, nobody else speaks for the shard.
-        if decision_id in self._seen or decision_id.epoch < self._epoch:
+        # Also what a router says that has slept and was replaced: its successor has said all of it before.
+        if decision_id in self._seen:
             return False
-        self._epoch = decision_id.epoch
         self._seen[decision_id] = None
         if len(self._seen) > DECISIONS_REMEMBERED:
             self._seen.popitem(last=False)

@@ -77,7 +77,6 @@ class Platform:
         self._connection: SimulatedConnection | None = None
         self._queues: dict[str, deque[_Sending]] = {}
         self._seen: dict[DecisionId, None] = {}
-        self._epoch = 0
         self._old: deque[tuple[str, bytes]] = deque(maxlen=_OLD_MESSAGES)
         self._numbers = 0
         self._crashed: set[AgentId] = set()
@@ -172,9 +171,8 @@ class Platform:
             case Rejected(event_id=str(event_id)):
                 self._answered(message.topic, event_id, accepted=False)
             case _ if output.id is not None:
-                if output.id in self._seen or output.id.epoch < self._epoch:
+                if output.id in self._seen:
                     return
-                self._epoch = output.id.epoch
                 self._seen[output.id] = None
                 if len(self._seen) > _DECISIONS_REMEMBERED:
                     del self._seen[next(iter(self._seen))]

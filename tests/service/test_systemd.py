@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from router.service.mqtt import Connection, Outbox
+from router.service.mqtt import Connection
+from router.service.service import Service
 from router.service.systemd import ServiceManager
 from tests.brokers import Mosquitto, free_port
 from tests.service.running import new_shard, running
@@ -180,7 +181,7 @@ def test_without_systemd_nothing_happens_and_a_dead_one_is_no_reason_to_stop(
 async def test_only_the_loop_that_routes_turns(
     mosquitto_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It waits for room in an outbox that nobody empties; everything beside it goes on, and must not speak for it."""
+    """It hangs over one message; everything beside it goes on, and must not speak for it."""
     turned_s: list[float] = []
     shard = new_shard()
 
@@ -191,7 +192,7 @@ async def test_only_the_loop_that_routes_turns(
         await asyncio.sleep(1.5)
         before = len(turned_s)
         with monkeypatch.context() as patch:
-            patch.setattr(Outbox, "wait_for_room", lambda _: asyncio.sleep(3_600))
+            patch.setattr(Service, "_take", lambda _, batch: asyncio.sleep(3_600))
             async with Connection(mosquitto_url, deliver=lambda message: message.acknowledge()) as platform:
                 await platform.publish(f"acd/v1/in/{shard}/call/c1", b"no event, so it is answered")
             await asyncio.sleep(0.5)
