@@ -110,7 +110,7 @@ class ConnectFailed(CallEvent, frozen=True, kw_only=True):
 class PresenceEvent(AgentEvent, frozen=True, kw_only=True):
     """A report of an agent's presence: a sign of life."""
 
-    sequence: Annotated[int, Meta(ge=0, lt=1 << 62)] | None = None
+    sequence: Annotated[int, Meta(ge=0, le=(1 << 62) - 1)] | None = None
     """Larger in each report of this agent's presence, across restarts of the desktop too, such as milliseconds since
     the epoch: one that is not larger than the last is refused as stale. None: reports come in order."""
     session: Annotated[str, Id] | None = None

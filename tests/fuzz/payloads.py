@@ -82,6 +82,7 @@ class Platform:
             "skill": [*sorted({skill for each in descriptions for skill in each.skills}) * 3, "juggling"],
             "site_id": [*sorted({s.site_id for each in descriptions for s in each.sites}), "atlantis"],
             "seat": ["s1", "s2", "s3"],
+            "session": ["d1", "d2"],
             "reason": ["break", "lunch", "missed_offers"],
             "caller": [f"{number:032x}" for number in range(4)],
             "language": ["it", "it", "it", "en", "xx"],
@@ -137,8 +138,8 @@ class Platform:
                 event.pop("country", None)
         else:
             event = self.event(random.choice(list(INPUT_TYPES)), random)
-            if event["type"] == "reload_requested" and random.random() < 0.8:
-                # A reload takes as long as 300 other events, and forgets what has piled up.
+            if event["type"] in ("reload_requested", "platform_resynced") and random.random() < 0.8:
+                # A reload takes as long as 300 other events, and both forget what has piled up.
                 event = self.event("agent_refreshed", random)
         return self._message(event, random)
 
@@ -167,10 +168,12 @@ class Platform:
                 return self._value(random.choice(kind.types), name, random)
             case inspect.NoneType():
                 return None
+            case inspect.BoolType():
+                return random.random() < 0.7
             case inspect.IntType(ge=int(low), le=int(high)):
                 return random.choice((low, high, random.randint(low, high), max(low, min(0, high))))
             case inspect.VarTupleType():
-                most = kind.max_length or 4
+                most = min(kind.max_length or 4, 64)
                 length = random.choice((0, 1, 1, 2, random.randint(0, most), most if random.random() < 0.1 else 1))
                 return [self._value(kind.item_type, name, random) for _ in range(length)]
             case inspect.StructType():
@@ -197,7 +200,8 @@ class Platform:
         prefix = f"acd/v1/in/{self._shard}"
         if kind.startswith(("agent_", "offer_")):
             return f"{prefix}/agent/{event.get('agent_id')}"
-        return f"{prefix}/admin/reload" if kind == "reload_requested" else f"{prefix}/call/{event.get('call_id')}"
+        admin = {"reload_requested": "reload", "platform_resynced": "resync"}.get(kind)
+        return f"{prefix}/call/{event.get('call_id')}" if admin is None else f"{prefix}/admin/{admin}"
 
     # --- Nonsense ---
 
