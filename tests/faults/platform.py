@@ -133,6 +133,7 @@ class Platform:
         topic = input_topic(sending.event, self._shard)
         self._put(topic, sending.payload)
         self._old.append((topic, sending.payload))
+        self.counts["resent"] += sending.sent_s > 0
         sending.sent_s = self._loop.time()
         if not self._is_quick:
             self._loop.call_later(_RESEND_S * (1 + self._random.random()), self._publish, subject, event_id)

@@ -1,7 +1,10 @@
 """Fixed seeds of simulated faults. ``make soak`` runs others, for as long as one likes."""
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,15 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
+
+
+def test_a_soak_ends_with_a_table_that_adds_up() -> None:
+    command = [sys.executable, "-m", "tests.faults", "soak", "--seconds", "1", "--seed", "900"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=Path(__file__).parents[2])
+
+    assert done.returncode == 0, done.stderr
+    assert "sent = " in done.stdout
+    assert "violations: 0" in done.stdout
 
 
 @pytest.mark.parametrize("first", range(0, 40, 5))
