@@ -618,13 +618,14 @@ def test_a_second_signal_stops_at_once(environment: dict[str, str], tmp_path: Pa
         assert process.stdout is not None
         while b"journal" not in process.stdout.readline():
             assert process.poll() is None, error.read_text()
+        while "cannot connect to mqtt://127.0.0.1" not in error.read_text():
+            time.sleep(0.02)
         process.send_signal(number)
         while "once more stops at once" not in error.read_text():
             time.sleep(0.02)
         process.send_signal(number)
 
         assert process.wait(2) == -number
-        assert "cannot connect to mqtt://127.0.0.1" in error.read_text()
     finally:
         process.kill()
         process.communicate()
