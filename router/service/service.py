@@ -86,7 +86,7 @@ class Keeping(NamedTuple):
     """What the journal is kept for."""
 
     snapshot_every: int = 50_000
-    """A snapshot after so many records: the most that a start has to read, two seconds' worth with room to spare."""
+    """A snapshot after so many records: the most that a start has to read, some two seconds' worth."""
     retention_days: float | None = 183
     """Call detail older than this is purged; None: never."""
 
