@@ -20,7 +20,7 @@ import platform
 import random
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from heapq import heappop, heappush
 from importlib.metadata import version
 from pathlib import Path
@@ -70,7 +70,7 @@ from router.core.model import (
 from router.journal import Entry, Journal, SqliteJournal
 from router.service.decider import Decider
 from router.service.garbage import collecting_seldom
-from router.service.recovery import read_snapshot, recover, write_snapshot
+from router.service.recovery import finish_snapshot, read_snapshot, recover, write_snapshot
 from router.wire import decode_record, encode_record
 
 __all__ = ["FULL", "TINY", "Report", "Scale", "as_table", "main", "run"]
@@ -139,7 +139,7 @@ def run(scale: Scale) -> Report:
     """
     day = _Day(scale.agents)
     day.play(scale.warm_up)
-    snapshot = _written(write_snapshot(day.life.decider))
+    snapshot = finish_snapshot(write_snapshot(day.life.decider))
     day.play(scale.warm_up + scale.events)
     calls, was = day.calls, day.life
     with tempfile.TemporaryDirectory() as directory:
@@ -392,16 +392,6 @@ def _write(journal: Journal, records: list[tuple[int, Event]]) -> None:
     entries = [Entry(f"event-{number:09}", encode_record(*record)) for number, record in enumerate(records)]
     for start in range(0, len(entries), BATCH):
         journal.append(SHARD, entries[start : start + BATCH])
-
-
-def _written(steps: Generator[None, None, bytes]) -> bytes:
-    """What `write_snapshot` returns at its end."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            body: bytes = done.value
-            return body
 
 
 def _relive(journal: Journal) -> _Life:

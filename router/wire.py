@@ -523,7 +523,7 @@ _STAMP = msgspec.msgpack.Decoder(_Stamp)
 # After the byte that opens the map: how `encode_record` begins in this century. Read in place, it saves decoding twice.
 _STAMP_FIRST = b"\xa5at_ms\xcf"
 _STAMP_AT = 1 + len(_STAMP_FIRST)
-_RECORDED: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Union[tuple(_RECORD_TYPES.values())])  # noqa: UP007
+_RECORDED: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Union[tuple(_RECORD_TYPES.values())])  # noqa: UP007 - of a list
 
 
 def _decode_slowly(body: bytes) -> tuple[int, Event]:

@@ -6,7 +6,7 @@ system takes a while during which nothing can be appended, which is why no route
 
 import asyncio
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from router.core import Limits
 from router.journal import JournalDamaged, JournalError, SqliteJournal
 from router.journal_tools.verification import open_to_read
-from router.service.recovery import SnapshotError, recover, write_snapshot
+from router.service.recovery import SnapshotError, finish_snapshot, recover, write_snapshot
 from router.service.retention import counts_of, purge_before
 
 __all__ = ["Compaction", "compact"]
@@ -139,7 +139,7 @@ def _purged(
     if has_read:
         on_step("writing a snapshot")
         snapshot_offset = decider.position.offset
-        journal.put_snapshot(shard, snapshot_offset, _finished(write_snapshot(decider), keep_claim))
+        journal.put_snapshot(shard, snapshot_offset, finish_snapshot(write_snapshot(decider), keep_claim))
     on_step("purging")
     before_ms = now_ms - round(retention_days * _DAY_MS)
 
@@ -153,16 +153,6 @@ def _purged(
         raise JournalError(
             f"{error}; so it was not purged on, and not compacted: router journal verify says what to do"
         ) from error
-
-
-def _finished(steps: Generator[None, None, bytes], on_step: Callable[[], None]) -> bytes:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            body: bytes = done.value
-            return body
-        on_step()
 
 
 def _size_of(path: Path) -> int:

@@ -28,7 +28,15 @@ from router.service.decider import Decided, Decider, Outcome, Position
 from router.service.garbage import collecting_seldom
 from router.wire import OUTPUT_TYPES, DecisionId, decode_record
 
-__all__ = ["SnapshotError", "organisation_offsets", "read_snapshot", "recover", "state_digest", "write_snapshot"]
+__all__ = [
+    "SnapshotError",
+    "finish_snapshot",
+    "organisation_offsets",
+    "read_snapshot",
+    "recover",
+    "state_digest",
+    "write_snapshot",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +101,17 @@ def write_snapshot(decider: Decider) -> Generator[None, None, bytes]:
         yield
     body.append(compressor.flush())
     return b"".join(body)
+
+
+def finish_snapshot(steps: Generator[None, None, bytes], on_step: Callable[[], None] = lambda: None) -> bytes:
+    """Take all *steps* of `write_snapshot` at once, telling *on_step* after each; returns the body."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            body: bytes = done.value
+            return body
+        on_step()
 
 
 def read_snapshot(body: bytes, description_at: Callable[[int], OrganisationDescription]) -> Decider:

@@ -28,7 +28,7 @@ from router.service.clock import Clock
 from router.service.decider import RECORDS_REMEMBERED, Decided, Decider
 from router.service.metrics import Metrics
 from router.service.mqtt import BrokerError, Connection, Message, Outbox, OutboxFullError, Will, stay_connected
-from router.service.recovery import recover, write_snapshot
+from router.service.recovery import finish_snapshot, recover, write_snapshot
 from router.service.retention import counts_of, purge_before
 from router.service.standby import wait_for_turn
 from router.wire import (
@@ -380,7 +380,7 @@ class Service:
         """Spare the next start the reading of records, and a standby the wait."""
         try:
             if self._decider.position.offset > self._snapshot_offset:
-                self._put_snapshot(self._decider.position.offset, _at_once(write_snapshot(self._decider)))
+                self._put_snapshot(self._decider.position.offset, finish_snapshot(write_snapshot(self._decider)))
             self._journal.release(self._shard)
         except JournalError as error:
             logger.warning("the next start takes longer: %s", error)
@@ -775,15 +775,6 @@ class Service:
 
     def _now_ms(self) -> int:
         return self._clock.now_ms()
-
-
-def _at_once(steps: Generator[None, None, bytes]) -> bytes:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            body: bytes = done.value
-            return body
 
 
 def _first_lines(problems: Sequence[Problem]) -> str:

@@ -13,6 +13,7 @@ from router.journal import Entry, JournalError, SqliteJournal
 from router.service import decider as decider_module
 from router.service.decider import Decider
 from router.service.recovery import (
+    finish_snapshot,
     organisation_offsets,
     read_snapshot,
     recover,
@@ -58,13 +59,7 @@ def snapshot_at(offset: int) -> bytes:
 
 
 def written(decider: Decider) -> bytes:
-    steps = write_snapshot(decider)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            body: bytes = done.value
-            return body
+    return finish_snapshot(write_snapshot(decider))
 
 
 @pytest.mark.parametrize("ticks_ms", [None, 1_000, 333])

@@ -12,7 +12,7 @@ from router.core.events import AgentReady, AgentSignedIn, CallAbandoned, CallArr
 from router.core.model import AgentId, CallId
 from router.journal import Entry, SqliteJournal, chained_digest
 from router.service.decider import Decider
-from router.service.recovery import recover, state_digest, write_snapshot
+from router.service.recovery import finish_snapshot, recover, state_digest, write_snapshot
 from router.service.retention import counts_of, purge_before
 from router.wire import encode_record
 from tests.service.running import small
@@ -53,13 +53,8 @@ def recovered(journal: SqliteJournal) -> Decider:
 
 def snapshot(journal: SqliteJournal) -> Decider:
     decider = recovered(journal)
-    steps = write_snapshot(decider)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            journal.put_snapshot("main", decider.position.offset, done.value)
-            return decider
+    journal.put_snapshot("main", decider.position.offset, finish_snapshot(write_snapshot(decider)))
+    return decider
 
 
 async def purge(journal: SqliteJournal, before_ms: int, engine: Engine) -> int:
