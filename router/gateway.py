@@ -258,7 +258,7 @@ class Gateway:
             case RouterStatus(up=True, since_ms=since_ms, epoch=epoch):
                 has_started = self._router_up_since_ms not in (None, since_ms)
                 if has_started:
-                    self._resend_all()
+                    self._expect_soon()
                 if epoch < self._epoch or (has_started and epoch == self._epoch):
                     # A router that was replaced says nothing; this one has a new journal, or one from a backup.
                     self._seen.clear()
@@ -291,6 +291,14 @@ class Gateway:
         for sending in self._sending.values():
             sending.resend_s = self._resend_s
             self._publish(sending)
+
+    def _expect_soon(self) -> None:
+        """A router that has just started answers next what the broker has kept for it: sent again at once, all of that
+        would come to it twice, when it has most to do."""
+        due_s = asyncio.get_running_loop().time() + self._resend_s
+        for sending in self._sending.values():
+            sending.resend_s = self._resend_s
+            sending.due_s = min(sending.due_s, due_s)
 
     async def _resend(self) -> None:
         while True:

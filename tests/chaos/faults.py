@@ -24,6 +24,11 @@ _RECOVERY_S_MAX: Final = 120.0
 _SHARE_OF_OTHERS: Final = 20
 _TAKEOVER_S_MAX: Final = 20.0
 _KILLED_WHILE_STARTING: Final = 0.15
+# Else it is let keep up with its platform first: with nothing but short lives, the work of which falls to their
+# successors, this would try the patience of the machine, and hardly ever meet a router that is well.
+_KILLED_WHILE_BEHIND: Final = 0.25
+# So many seconds' worth of calls may be unanswered of one that keeps up, a tenth of what may wait before.
+_BEHIND_S_MAX: Final = 0.5
 
 
 @dataclass
@@ -43,6 +48,8 @@ class Stage:
     """From each kill of the router until it was ready again."""
     decided_s: list[float] = field(default_factory=list)
     """From each kill of the router until the platform saw a decision of the new one."""
+    kept_up_s: list[float] = field(default_factory=list)
+    """From each kill of the router, unless another followed soon, until hardly any event was unanswered."""
     taken_over_s: list[float] = field(default_factory=list)
     """From each loss of a router that had a standby until the platform saw a decision of that."""
 
@@ -76,6 +83,11 @@ async def _kill_router(stage: Stage) -> None:
     stage.decided_s.append(time.monotonic() - killed_s)
     if stage.broker is None:
         await stage.load.call_everybody_back()
+    if stage.random.random() >= _KILLED_WHILE_BEHIND:
+        async with asyncio.timeout(_RECOVERY_S_MAX):
+            while stage.load.behind_s > _BEHIND_S_MAX:
+                await asyncio.sleep(0.02)
+        stage.kept_up_s.append(time.monotonic() - killed_s)
 
 
 async def _kill_broker(stage: Stage) -> None:

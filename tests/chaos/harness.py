@@ -191,6 +191,8 @@ def _report(stage: Stage, verdict: Verdict, state: dict[str, object]) -> Report:
         "kill to readyz 200, median": _median(stage.ready_s),
         "kill to first decision, longest": max(stage.decided_s, default=0.0),
         "kill to first decision, median": _median(stage.decided_s),
+        "kill to keeping up, longest": max(stage.kept_up_s, default=0.0),
+        "kill to keeping up, median": _median(stage.kept_up_s),
     }
     if stage.taken_over_s:
         times["loss to first decision of the standby, longest"] = max(stage.taken_over_s)

@@ -121,6 +121,11 @@ class Load:
         """Callers and agents in the middle of something."""
         return len(self._tasks)
 
+    @property
+    def behind_s(self) -> float:
+        """How many seconds' worth of calls the unanswered events are."""
+        return len(self._asking) / self._rate
+
     async def start(self) -> None:
         """Let all agents sign in, then callers call."""
         self._background.append(asyncio.create_task(self._listen()))
@@ -211,7 +216,7 @@ class Load:
         number = 0
         while True:
             self.calling_s = loop.time() - began_s
-            if len(self._asking) > self._rate * _BACKLOG_S_MAX:
+            if self.behind_s > _BACKLOG_S_MAX:
                 # As an exchange does: else what is sent again and again buries a machine that is slow to come back.
                 self.counts["callers turned away by the exchange"] += 1
                 await asyncio.sleep(1 / self._rate)
