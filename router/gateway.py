@@ -293,8 +293,11 @@ class Gateway:
             self._publish(sending)
 
     def _expect_soon(self) -> None:
-        """A router that has just started answers next what the broker has kept for it: sent again at once, all of that
-        would come to it twice, when it has most to do."""
+        """Let what is unanswered be sent again in the first wait's time, however long the waits had become.
+
+        Not at once: a router that has just started answers next what the broker has kept for it, and all of that would
+        come to it twice, when it has most to do.
+        """
         due_s = asyncio.get_running_loop().time() + self._resend_s
         for sending in self._sending.values():
             sending.resend_s = self._resend_s
