@@ -28,10 +28,12 @@ __all__ = [
     "Agent",
     "AgentId",
     "AgentStatus",
+    "BasisPoints",
     "CallId",
     "CallStatus",
     "Client",
     "ClientId",
+    "Contract",
     "Fallback",
     "FallbackKind",
     "Hours",
@@ -47,6 +49,9 @@ __all__ = [
     "PortfolioId",
     "Relaxation",
     "Segment",
+    "ShareLimit",
+    "SharePeriod",
+    "ShareUnit",
     "Site",
     "SiteId",
     "Skill",
@@ -313,6 +318,80 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=F
     exclusions: tuple[Annotated[AgentId, Id], ...] = ()
     """These agents are never offered this client's calls."""
     where: str = ""
+
+
+class ShareUnit(StrEnum):
+    """What the share of a contract is a share of."""
+
+    CALLS = "calls"
+    """Answered calls, each with its first answer."""
+    SECONDS = "seconds"
+    """Time of conversation, each part where it was spoken."""
+    AGENT_HOURS = "agent_hours"
+    """Time signed in. Which calls an agent is given does not change it, but decides whether calls may go abroad."""
+
+
+class SharePeriod(StrEnum):
+    """What the share is kept over; the counts start afresh with each, in local time."""
+
+    MONTH = "month"
+    QUARTER = "quarter"
+    HALF_YEAR = "half_year"
+    YEAR = "year"
+    CONTRACT = "contract"
+    """From `Contract.valid_from` to its end."""
+
+
+class ShareLimit(StrEnum):
+    """What becomes of a call for which nobody in the country was free in time."""
+
+    OVERFLOW = "overflow"
+    """It may be answered abroad, as an override that is counted."""
+    CALLBACK = "callback"
+    REFUSE = "refuse"
+    """It goes to the fallback of its portfolio."""
+
+
+BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
+
+
+class Contract(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much of its work for a client company a supplier does in the country.
+
+    The target is ``target_bp`` or ``baseline_bp``, whichever is more, in hundredths of a percent.
+    """
+
+    contract_id: Annotated[str, Id]
+    company: Annotated[str, Id]
+    supplier_id: Annotated[SupplierId, Id]
+    countries: Annotated[tuple[Country, ...], Meta(min_length=1, max_length=64)]
+    """Work done by agents who sit here is done in the country."""
+    target_bp: BasisPoints
+    baseline_bp: BasisPoints = 0
+    """A share that exists already and must not be reduced."""
+    margin_bp: BasisPoints = 100
+    """A call goes abroad only if the share would stay above the target by so much."""
+    territory: Annotated[str, Meta(max_length=64)] = ""
+    """What the countries are called when people read about them, such as "Italy"; empty: their codes."""
+    unit: ShareUnit = ShareUnit.CALLS
+    period: SharePeriod = SharePeriod.YEAR
+    wait_s: Seconds = 60
+    """How long a call waits for an agent in the country before ``then``."""
+    then: ShareLimit = ShareLimit.OVERFLOW
+    volume: Annotated[int, Meta(ge=1)] | None = None
+    """Expected in a period, in its unit (seconds for agent hours), for the forecast; None: as much as so far."""
+    amber_bp: Annotated[int, Meta(ge=0)] = 9_000
+    red_bp: Annotated[int, Meta(ge=0)] = 10_000
+    """The forecast warns when the share needed of what is still to come reaches these."""
+    valid_from: date | None = None
+    valid_until: date | None = None
+    """Excluded; both are days in ``time_zone``."""
+    time_zone: str = "Europe/Rome"
+    where: str = ""
+
+    @property
+    def goal_bp(self) -> int:
+        return max(self.target_bp, self.baseline_bp)
 
 
 class OrganisationDescription(Struct, frozen=True, kw_only=True):
