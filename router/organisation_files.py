@@ -23,11 +23,14 @@ from router.core.errors import OrganisationError, Problem, RouterError
 from router.core.model import (
     Agent,
     AgentId,
+    Area,
     Client,
     ClientId,
+    Contract,
     Id,
     OrganisationDescription,
     Ownership,
+    PlacePolicy,
     Portfolio,
     PortfolioId,
     Segment,
@@ -59,7 +62,7 @@ Pseudonym = Callable[[str], str]
 # One wrong column of ten million clients would fill the memory with problems; nobody reads more than this.
 _PROBLEMS_MAX = 10_000
 
-_TABLES = ("sites", "suppliers", "teams", "portfolios", "segments", "agents", "clients")
+_TABLES = ("sites", "suppliers", "teams", "portfolios", "segments", "agents", "clients", "areas", "contracts", "place")
 
 
 class ClientRow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -86,6 +89,7 @@ class _Heading(Struct, frozen=True, kw_only=True):
 
     skills: tuple[Annotated[Skill, Id], ...] = ()
     default_portfolio: Annotated[PortfolioId, Id] = PortfolioId("")
+    company: Annotated[str, Id] = "operator"
     agents_file: Path | None = None
     clients_file: Path | None = None
 
@@ -140,9 +144,18 @@ def read_organisation(path: Path, pseudonym: Pseudonym) -> tuple[OrganisationDes
         agents=tuple(rows("agents", Agent, heading.agents_file)),
         clients=_clients(rows("clients", ClientRow, heading.clients_file), pseudonym, problems),
         default_portfolio=heading.default_portfolio,
+        company=heading.company,
+        areas=tuple(rows("areas", Area)),
+        place=_only(rows("place", PlacePolicy)),
+        contracts=tuple(rows("contracts", Contract)),
         where=path.name,
     )
     return description, tuple(problems)
+
+
+def _only(rows: Iterator[PlacePolicy]) -> PlacePolicy | None:
+    """The policy, if there is one; a second could only contradict it."""
+    return next(rows, None)
 
 
 def _rows_in_toml(

@@ -33,12 +33,19 @@ class Rule(StrEnum):
     RANK = "rank"
     """The freed agent took the call of the smallest rank."""
 
+    SHARE_OVERRIDE = "share_override"
+    """Nobody in the country was free in time, so the call goes abroad although the share of the contract forbids it."""
+
     # Why the call waits.
     OWNER_HOLD = "owner_hold"
     ALL_BUSY = "all_busy"
     NOBODY_SIGNED_IN = "nobody_signed_in"
     NOT_YET = "not_yet"
     """Agents are idle, but in rings that open later."""
+    SHARE = "share"
+    """Agents abroad are idle, but the share of the contract does not allow another call there."""
+    GUARANTEE = "guarantee"
+    """Agents outside are idle, but too few inside are left for callers who may ask for one."""
 
     # Why an offer, a call or an agent's state came to an end.
     ACCEPTED = "accepted"
@@ -51,6 +58,8 @@ class Rule(StrEnum):
     CONNECT_TIMEOUT = "connect_timeout"
     CONNECT_FAILED = "connect_failed"
     CALLBACK_REQUESTED = "callback_requested"
+    PLACE_REQUESTED = "place_requested"
+    """The caller has asked for an agent inside."""
     WRAP_UP_OVER = "wrap_up_over"
     TALK_LEASE_EXPIRED = "talk_lease_expired"
     PRESENCE_LEASE_EXPIRED = "presence_lease_expired"
@@ -95,6 +104,12 @@ class OfferCall(CallDecision, frozen=True, kw_only=True):
     expires_at_ms: int
     portfolio_id: PortfolioId
     client_id: ClientId | None = None
+    agent_country: str
+    """Where the agent sits; settled for this call when it is answered."""
+    announcement: str | None = None
+    """What to tell the caller before the conversation, by its name; None: nothing, or it has been told."""
+    offers_choice: bool = False
+    """The agent sits outside: the caller is told that they may ask for one inside (`events.PlaceRequested`)."""
     callback: bool = False
     """The caller is not on the line: on acceptance, dial the client."""
 
@@ -107,10 +122,13 @@ class WithdrawOffer(CallDecision, frozen=True, kw_only=True):
 
 
 class ConnectCall(CallDecision, frozen=True, kw_only=True):
-    """Put caller and agent through. Repeated when an acceptance is repeated."""
+    """Put caller and agent through. Repeated when an acceptance is repeated. The places are as in `OfferCall`."""
 
     offer_id: OfferId
     agent_id: AgentId
+    agent_country: str
+    announcement: str | None = None
+    offers_choice: bool = False
     callback: bool = False
 
 

@@ -19,9 +19,10 @@ from typing import Any
 from router.core import events as e
 from router.core import orders
 from router.core.deadlines import Deadlines, Due
-from router.core.decisions import AnswerResync, Decision, Rule
+from router.core.decisions import AnswerResync, ConnectCall, Decision, OfferCall, Rule
 from router.core.errors import EventRejected, OrganisationError, Rejection
 from router.core.explain import Explanation, explain_call
+from router.core.gates import Gates
 from router.core.holds import hold_until_ms
 from router.core.matching import choose_agent, personal_opens_ms
 from router.core.model import (
@@ -46,6 +47,7 @@ from router.core.model import (
     OrganisationDescription,
     Outcome,
     PortfolioId,
+    ShareLimit,
     SkillNeed,
     Strategy,
 )
@@ -57,8 +59,10 @@ from router.core.snapshot import (
     PastCalls,
     call_state,
     deadlines_state,
+    gates_state,
     restore_calls,
     restore_deadlines,
+    restore_gates,
     restore_past_calls,
     restore_roster,
     roster_state,
@@ -68,6 +72,7 @@ from router.core.state import (
     Block,
     BlockReason,
     CallRecord,
+    Group,
     Offer,
     PortfolioRecord,
     Requirement,
@@ -107,7 +112,8 @@ class Engine:
         self._out: list[Decision] = []
         self._organisation = Organisation(description)
         self._roster = Roster(self._organisation, plans_max=limits.plans_max, plan_members_max=limits.plan_members_max)
-        self._waiting = WaitingRoom()
+        self._gates = Gates(description)
+        self._waiting = WaitingRoom(self._gates)
         self._deadlines = Deadlines()
         self._tallies = Tallies()
         self._calls: dict[CallId, CallRecord] = {}
@@ -115,6 +121,8 @@ class Engine:
         self._past: OrderedDict[CallId, CallRecord] = OrderedDict()
         self._offers_made = 0
         self._offers_by_end: dict[Rule, int] = {}
+        self._gated: list[Group] | None = None
+        """Groups with a gate before them, sorted; None: to be looked up."""
         self._released: list[CallRecord] = []
         """Held calls whose owner is no longer expected in time; routed again when the event is done."""
         self._handlers: dict[type[e.Event], Callable[[Any], None]] = {
@@ -126,6 +134,7 @@ class Engine:
             e.CallTransferred: self._call_transferred,
             e.CallbackRequested: self._callback_requested,
             e.ConnectFailed: self._connect_failed,
+            e.PlaceRequested: self._place_requested,
             e.AgentSignedIn: self._agent_signed_in,
             e.AgentReady: self._agent_ready,
             e.AgentNotReady: self._agent_not_ready,
@@ -252,6 +261,7 @@ class Engine:
             deadlines=deadlines_state(self._deadlines),
             deadlines_set=self._deadlines.sequence,
             tallies=self._tallies.seen(),
+            gates=gates_state(self._gates, self._now),
         )
         past = list(self._past.values())
         starts = range(0, len(past), part_calls)
@@ -277,24 +287,45 @@ class Engine:
         roster, people = engine._roster, state.roster.agents
         restore_roster(roster, state.roster)
         engine._tallies = Tallies(state.tallies)
+        restore_gates(engine._gates, state.gates, roster, state.now_ms)
         engine._calls, engine._waiting = restore_calls(
-            state.calls, roster, people, engine._organisation.find_client, engine._tallies, state.now_ms
+            state.calls, roster, people, engine._organisation.find_client, engine._tallies, engine._gates, state.now_ms
         )
+        engine._gates.may_have_opened = False
         engine._deadlines = restore_deadlines(state.deadlines, state.deadlines_set, engine._calls, roster)
         engine._past.update((call.call_id, call) for call in restore_past_calls(past, roster))
         return engine
 
     def _settle(self) -> tuple[Decision, ...]:
-        while self._released:
+        while self._released or self._gates.may_have_opened:
             released, self._released = self._released, []
             for call in sorted(released, key=_rank):
                 if call.status is CALL_WAITING and call.held_until_ms is not None:
                     self._route_again(call)
+            self._gates.may_have_opened = False
+            if self._gates.are_any:
+                self._look_abroad()
         if not self._out:
             return ()
         out = tuple(self._out)
         self._out.clear()
         return out
+
+    def _look_abroad(self) -> None:
+        """Gates may have opened: idle agents behind them look for calls that they might not have before."""
+        if self._gated is None:
+            self._gated = [group for group in self._roster.groups() if self._gates.may_shut(group)]
+        for group in self._gated:
+            if not len(group.waiting) or group.idle.head() is None:
+                continue
+            for agent in sorted(set(group.idle.living()), key=lambda idle: (idle.idle_since_ms, idle.agent_id)):
+                found = self._waiting.first_for(agent, self._now)
+                if found is not None:
+                    self._waiting.leave(found[0])
+                    self._offer(found[0], agent, found[1])
+                elif not any(call.blocked for call in group.waiting.living()):
+                    # What is shut to one of them is shut to all.
+                    break
 
     # --- From arrival to an offer or a place in the queue ---
 
@@ -366,28 +397,32 @@ class Engine:
         """Offer the call, which stands in no queue, to the best agent it reaches now, else let it wait."""
         now = self._now
         waited_ms = now - call.arrived_ms
+        self._gates.let_go(call)
+        if self._gates.are_any:
+            self._waive_share_if_due(call)
         hold_ms: int | None = None
         owner = call.owner
         if owner is not None:
             opens_ms = personal_opens_ms(call, owner)
-            if opens_ms is not None and opens_ms <= waited_ms:
+            if opens_ms is not None and opens_ms <= waited_ms and self._is_open(call, owner):
                 if owner.is_free:
                     self._offer(call, owner, Rule.OWNER)
                     return
-                hold_ms = hold_until_ms(call, owner, now)
+                if call.place_requested_ms is None:
+                    hold_ms = hold_until_ms(call, owner, now)
         if hold_ms is None:
             for backup in call.backups:
                 if backup.is_free:
                     opens_ms = personal_opens_ms(call, backup)
-                    if opens_ms is not None and opens_ms <= waited_ms:
+                    if opens_ms is not None and opens_ms <= waited_ms and self._is_open(call, backup):
                         self._offer(call, backup, Rule.BACKUP)
                         return
             for ring in call.plan.rings:
                 if ring.opens_ms > waited_ms:
                     break
-                agent = choose_agent(ring, call)
+                agent = choose_agent(ring, call, self._gates, now)
                 if agent is not None:
-                    self._offer(call, agent, _RULE_OF_STRATEGY[call.plan.strategy])
+                    self._offer(call, agent, self._rule_of_ring(call, agent))
                     return
         limit = self._limit_reached(call)
         if limit is not None:
@@ -398,6 +433,25 @@ class Engine:
         self._deadlines.wake(call, self._waiting.next_change_ms(call, now))
         if announce and call.rule is not None:
             self._announce(call, call.rule)
+
+    def _is_open(self, call: CallRecord, person: AgentRecord) -> bool:
+        return not self._gates.are_any or self._gates.shut(call, person.group, self._now) is None
+
+    def _rule_of_ring(self, call: CallRecord, agent: AgentRecord) -> Rule:
+        if self._gates.are_any and self._gates.is_override(call, agent.group, self._now):
+            return Rule.SHARE_OVERRIDE
+        return _RULE_OF_STRATEGY[call.plan.strategy]
+
+    def _waive_share_if_due(self, call: CallRecord) -> bool:
+        """Let the call go abroad whatever the share, if it has waited long enough and its contract says so."""
+        contract = self._gates.share_limit(call, self._now)
+        if contract is None or contract.contract.then is not ShareLimit.OVERFLOW:
+            return False
+        if self._now - call.queued_ms < contract.contract.wait_s * 1000:
+            return False
+        call.is_share_waived = True
+        self._note(call, f"may go abroad: nobody free in {contract.territory} for {contract.contract.wait_s} s")
+        return True
 
     def _route_again(self, call: CallRecord) -> None:
         self._waiting.leave(call)
@@ -423,12 +477,15 @@ class Engine:
             for ring in call.plan.rings[call.rings_open :]:
                 if ring.opens_ms > waited_ms:
                     break
-                agent = choose_agent(ring, call)
+                agent = choose_agent(ring, call, self._gates, now)
                 if agent is not None:
                     self._waiting.leave(call)
-                    self._offer(call, agent, _RULE_OF_STRATEGY[call.plan.strategy])
+                    self._offer(call, agent, self._rule_of_ring(call, agent))
                     return
             self._waiting.widen(call, now)
+        if call.status is CALL_WAITING and self._gates.are_any and self._waive_share_if_due(call):
+            self._route_again(call)
+            return
         if call.status is not CALL_WAITING:
             return
         rule = self._limit_reached(call)
@@ -436,7 +493,7 @@ class Engine:
             self._waiting.leave(call)
             self._fall_back(call, rule)
             return
-        call.rule = self._waiting.why(call)
+        call.rule = self._waiting.why(call, now)
         self._deadlines.wake(call, self._waiting.next_change_ms(call, now))
 
     def _limit_reached(self, call: CallRecord) -> Rule | None:
@@ -446,12 +503,23 @@ class Engine:
             return Rule.CALLBACK_EXPIRED if queued_for_ms >= portfolio.callback_max_wait_s * 1000 else None
         if portfolio.max_wait_s is not None and queued_for_ms >= portfolio.max_wait_s * 1000:
             return Rule.MAX_WAIT
+        contract = self._gates.share_limit(call, self._now)
+        if contract is not None and queued_for_ms >= contract.contract.wait_s * 1000:
+            # Where the gate is open, the call waits for whoever is free first, as any other does.
+            is_shut = any(self._gates.shut(call, group, self._now) is Rule.SHARE for group in call.plan.ring_of)
+            return Rule.SHARE if is_shut else None
         return None
 
     def _fall_back(self, call: CallRecord, rule: Rule) -> None:
         """Send the call, which stands in no queue, where its portfolio has declared."""
         fallback = call.portfolio.portfolio.fallback
         kind, target = fallback.kind, fallback.target
+        if rule is Rule.SHARE:
+            contract = self._gates.share_limit(call, self._now)
+            assert contract is not None, "only a contract has a share"
+            self._gates.refused(call, contract, self._now)
+            if contract.contract.then is ShareLimit.CALLBACK:
+                kind, target = FallbackKind.CALLBACK, ""
         if rule is Rule.CALLBACK_EXPIRED or (kind is FallbackKind.CALLBACK and rule is Rule.UNSERVABLE):
             # A call-back that nobody could make would only fail later.
             kind, target = FallbackKind.MESSAGE, ""
@@ -478,6 +546,7 @@ class Engine:
         ring, path = orders.offer_path(call, agent, rule)
         expires_ms = now + agent.team.team.offer_timeout_s * 1000
         offer = Offer(OfferId(f"o{self._offers_made}"), agent, call, now, expires_ms, rule, ring, path)
+        self._gates.offered(call, agent, now)
         call.offer = offer
         call.agent = agent
         call.decided_ms = now
@@ -488,9 +557,25 @@ class Engine:
         self._roster.set_status(agent, AGENT_OFFERED, now)
         self._deadlines.end_status(agent, expires_ms)
         call.note(Step(now, f"offered: {rule}", agent.agent_id, offer.offer_id))
-        self._out.append(orders.offer_call(offer, now))
+        self._out.append(self._offer_order(offer))
         if agent.held:
             self._review_holds(agent)
+
+    def _offer_order(self, offer: Offer) -> OfferCall:
+        return orders.offer_call(
+            offer,
+            self._now,
+            announcement=self._gates.announcement(offer.call, offer.agent),
+            offers_choice=self._gates.offers_choice(offer.agent, self._now),
+        )
+
+    def _connect_order(self, offer: Offer) -> ConnectCall:
+        return orders.connect_call(
+            offer,
+            self._now,
+            announcement=self._gates.announcement(offer.call, offer.agent),
+            offers_choice=self._gates.offers_choice(offer.agent, self._now),
+        )
 
     def _review_holds(self, owner: AgentRecord) -> None:
         """The owner has become less available: what is held for it in vain is routed again."""
@@ -528,7 +613,7 @@ class Engine:
             if given is not None and _answers(event, given):
                 # Said twice: the first answer may have been lost, so it is given again.
                 self._renew_lease(given.agent)
-                self._out.append(orders.connect_call(given, self._now))
+                self._out.append(self._connect_order(given))
                 return
         offer = self._live_offer(event)
         call, agent = offer.call, offer.agent
@@ -539,7 +624,7 @@ class Engine:
         self._roster.set_status(agent, AGENT_ACCEPTED, self._now)
         self._deadlines.end_status(agent, self._now + agent.team.team.connect_timeout_s * 1000)
         self._note(call, "accepted", agent)
-        self._out.append(orders.connect_call(offer, self._now))
+        self._out.append(self._connect_order(offer))
 
     def _offer_declined(self, event: e.OfferDeclined) -> None:
         offer = self._live_offer(event)
@@ -663,6 +748,7 @@ class Engine:
         call.ended_ms = self._now
         call.portfolio.outcomes[outcome] += 1
         self._tallies.ended(call.portfolio.portfolio, outcome, now_ms=self._now)
+        self._gates.ended(call)
         self._note(call, f"ended: {outcome}")
         del self._calls[call.call_id]
         self._past[call.call_id] = call
@@ -676,6 +762,7 @@ class Engine:
         self._renew_lease(agent)
         call.status = CALL_CONNECTED
         self._count_answer(call, agent)
+        self._gates.answered(call, agent, event.announced, self._now)
         if call.connected_ms is None:
             call.connected_ms = self._now
         agent.busy_since_ms = self._now
@@ -696,8 +783,10 @@ class Engine:
     def _talked(self, call: CallRecord, agent: AgentRecord) -> None:
         """Caller and agent do not hear each other any more."""
         assert call.answer is not None, "a connected call was answered"
-        call.answer.add_talk(self._now - agent.busy_since_ms)
+        talk_ms = self._now - agent.busy_since_ms
+        call.answer.add_talk(talk_ms)
         call.answer = None
+        self._gates.talked(call, talk_ms)
 
     def _call_refreshed(self, event: e.CallRefreshed) -> None:
         agent = self._live_call(event.call_id, CALL_CONNECTED).agent
@@ -750,6 +839,47 @@ class Engine:
         if agent.is_free:
             self._take(agent)
 
+    def _place_requested(self, event: e.PlaceRequested) -> None:
+        """The caller wants an agent inside: whoever sits elsewhere gives the call back, and it comes before others."""
+        call = self._live_call(event.call_id)
+        if self._gates.places.policy is None:
+            raise EventRejected(Rejection.NO_CHOICE, "the organisation has no [place], so callers have no such choice")
+        if call.place_requested_ms is not None:
+            return
+        now = self._now
+        agent = call.agent if call.status is not CALL_WAITING else None
+        is_inside = agent is not None and not self._gates.places.is_outside(agent.group.key.country, now)
+        self._note(call, "asked for an agent inside")
+        self._gates.requested(call, is_met=is_inside and call.status is CALL_CONNECTED, now_ms=now)
+        is_waiting = call.status is CALL_WAITING
+        if is_waiting:
+            self._waiting.leave(call)
+        inside = self._gates.places.inside(now)
+        asked = call.asked.countries
+        call.asked = call.asked._replace(countries=tuple(sorted({*asked} & {*inside})) if asked else inside)
+        call.plan = self._roster.plan_for(call.portfolio, call.asked, now)
+        if is_waiting:
+            self._route_if_servable(call, announce=False)
+        elif agent is not None and not is_inside:
+            self._give_back(call, agent)
+
+    def _give_back(self, call: CallRecord, agent: AgentRecord) -> None:
+        """The call leaves an agent who did nothing wrong, and looks for somebody else."""
+        if call.status is CALL_CONNECTED:
+            self._talked(call, agent)
+            self._start_wrap_up(agent)
+            call.queued_ms = self._now
+            self._route_if_servable(call, announce=True)
+            return
+        assert call.offer is not None, "an offered call has an offer"
+        self._withdraw(call.offer, Rule.PLACE_REQUESTED)
+        self._free(agent)
+        if agent.status is AGENT_IDLE:
+            self._roster.rest(agent, self._now)
+        self._route_if_servable(call, announce=True)
+        if agent.is_free:
+            self._take(agent)
+
     def _connect_failed(self, event: e.ConnectFailed) -> None:
         self._not_connected(self._live_call(event.call_id, CALL_ACCEPTED), Rule.CONNECT_FAILED)
 
@@ -778,12 +908,14 @@ class Engine:
         group_before = agent.group
         is_new_group = self._roster.sit_down(agent, site_id=event.site_id, seat=event.seat, home_country=event.country)
         if is_new_group:
+            self._gated = None
             self._replan()
         elif agent.group is not group_before:
             # Whether clients' owner or backup may take their calls can depend on where the agent sits.
             theirs = [c for c in self._calls.values() if c.status is CALL_WAITING and agent in c.people]
             for call in sorted(theirs, key=_rank):
                 self._route_again(call)
+        self._gates.signed_in(agent, 1, self._now)
         agent.sign_in(self._now)
         self._roster.set_status(agent, AGENT_NOT_READY, self._now, "signed_in")
         agent.lease_ms = None
@@ -808,6 +940,8 @@ class Engine:
             self._end_wrap_up(agent)
         elif agent.status is AGENT_NOT_READY:
             self._roster.set_status(agent, AGENT_IDLE, self._now)
+            # One more at work inside may be enough for somebody outside to be offered calls.
+            self._gates.may_have_opened = True
             self._take(agent)
 
     def _agent_not_ready(self, event: e.AgentNotReady) -> None:
@@ -918,6 +1052,7 @@ class Engine:
             agent.leaving = False
             agent.next_reason = None
             agent.lease_timer = 0
+            self._gates.signed_in(agent, -1, self._now)
             self._roster.stand_up(agent)
             self._roster.set_status(agent, AGENT_SIGNED_OUT, self._now)
             if agent.removed:
@@ -934,7 +1069,7 @@ class Engine:
 
     def _take(self, agent: AgentRecord) -> None:
         """Give an idle agent the first waiting call that reaches it now, else let it rest."""
-        found = self._waiting.first_for(agent)
+        found = self._waiting.first_for(agent, self._now)
         if found is None:
             self._roster.rest(agent, self._now)
             return
@@ -996,8 +1131,11 @@ class Engine:
             self._waiting.leave(call)
         self._organisation = organisation
         self._tallies.follow()
+        self._gates.follow(event.description)
+        self._gated = None
         for agent in self._roster.adopt(organisation):
             homeless.extend(self._part_with(agent))
+        self._gates.present_anew(self._signed_in(), self._now)
         for agent in self._roster.agents.values():
             if agent.status is AGENT_IDLE:
                 self._roster.rest(agent, self._now)
@@ -1013,6 +1151,9 @@ class Engine:
                 homeless.append(call)
         for call in sorted(homeless, key=_rank):
             self._route_if_servable(call, announce=False)
+
+    def _signed_in(self) -> Iterator[AgentRecord]:
+        return (agent for agent in self._roster.agents.values() if agent.status is not AGENT_SIGNED_OUT)
 
     def _part_with(self, agent: AgentRecord) -> list[CallRecord]:
         """Let go of an agent who is not in the new version; returns the call taken back from it, if any."""
@@ -1069,10 +1210,10 @@ class Engine:
         if agent.status is AGENT_OFFERED:
             offer = offer.call.offer = offer._replace(expires_ms=now + team.offer_timeout_s * 1000)
             self._deadlines.end_status(agent, offer.expires_ms)
-            self._out.append(orders.offer_call(offer, now))
+            self._out.append(self._offer_order(offer))
         elif agent.status is AGENT_ACCEPTED:
             self._deadlines.end_status(agent, now + team.connect_timeout_s * 1000)
-            self._out.append(orders.connect_call(offer, now))
+            self._out.append(self._connect_order(offer))
 
     # --- The platform's own list ---
 

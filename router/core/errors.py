@@ -33,6 +33,8 @@ class Rejection(StrEnum):
     UNKNOWN_OFFER = "unknown_offer"
     SITE_FULL = "site_full"
     SEAT_TAKEN = "seat_taken"
+    NO_CHOICE = "no_choice"
+    """The organisation does not let callers choose where their agent sits."""
     QUEUE_FULL = "queue_full"
     STALE = "stale"
     """Presence older than what has been heard since: a copy kept by the broker, or the end of an old connection."""

@@ -27,7 +27,7 @@ __all__ = [
     "AgentEvent", "AgentNotReady", "AgentReady", "AgentRefreshed", "AgentSignedIn", "AgentSignedOut",
     "AgentSuspected", "CallAbandoned", "CallArrived", "CallConnected", "CallEnded", "CallEvent", "CallRefreshed",
     "CallTransferred", "CallbackRequested", "ConnectFailed", "Event", "LiveAgent", "LiveCall", "OfferAccepted",
-    "OfferDeclined", "OfferMissed", "OrganisationChanged", "PlatformResynced", "PresenceEvent", "RouterResumed",
+    "OfferDeclined", "OfferMissed", "OrganisationChanged", "PlaceRequested", "PlatformResynced", "PresenceEvent", "RouterResumed",
     "TimePassed", "snake_case",
 ]  # fmt: skip
 
@@ -80,6 +80,9 @@ class CallAbandoned(CallEvent, frozen=True, kw_only=True):
 class CallConnected(CallEvent, frozen=True, kw_only=True):
     """Caller and agent hear each other."""
 
+    announced: Country | None = None
+    """The country that the caller was told before; None: the caller was told nothing."""
+
 
 class CallEnded(CallEvent, frozen=True, kw_only=True):
     """The call is over. Also cancels a call-back that still waits."""
@@ -101,6 +104,14 @@ class CallTransferred(CallEvent, frozen=True, kw_only=True):
 
 class CallbackRequested(CallEvent, frozen=True, kw_only=True):
     """The caller would rather be called back: the call keeps its place and the line is free."""
+
+
+class PlaceRequested(CallEvent, frozen=True, kw_only=True):
+    """The caller asks for an agent inside of the area of `model.PlacePolicy`. Saying so twice does no harm.
+
+    It may come at any time of the call: an agent outside who has the call, or is offered it, gives it back, and the
+    call looks for somebody inside with the arrival it had, before ordinary calls.
+    """
 
 
 class ConnectFailed(CallEvent, frozen=True, kw_only=True):

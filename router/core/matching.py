@@ -1,5 +1,6 @@
 """Who may take a call, who is asked first, and when somebody may be expected to be free: pure functions."""
 
+from router.core.gates import Gates
 from router.core.handling import blended_handling_ms, expected_remaining_ms
 from router.core.model import (
     AGENT_ACCEPTED,
@@ -18,7 +19,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def choose_agent(ring: Ring, call: CallRecord) -> AgentRecord | None:
+def choose_agent(ring: Ring, call: CallRecord, gates: Gates, now_ms: int) -> AgentRecord | None:
     """The idle agent of the ring who is asked first: the strategy's score, then longest idle, then agent id."""
     best: tuple[int, int, int, str] | None = None
     chosen: AgentRecord | None = None
@@ -33,7 +34,7 @@ def choose_agent(ring: Ring, call: CallRecord) -> AgentRecord | None:
         entry = queue.head()
         if entry is not None and call.is_blocked(entry[4]):
             entry = queue.first(lambda agent: not call.is_blocked(agent))
-        if entry is None:
+        if entry is None or (gates.are_any and gates.shut(call, group, now_ms) is not None):
             continue
         key = (score, entry[0], entry[1], entry[2])
         if best is None or key < best:

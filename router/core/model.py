@@ -28,6 +28,7 @@ __all__ = [
     "Agent",
     "AgentId",
     "AgentStatus",
+    "Area",
     "BasisPoints",
     "CallId",
     "CallStatus",
@@ -40,11 +41,13 @@ __all__ = [
     "Id",
     "Limits",
     "Link",
+    "Membership",
     "OfferId",
     "OrganisationDescription",
     "Outcome",
     "OwnerMode",
     "Ownership",
+    "PlacePolicy",
     "Portfolio",
     "PortfolioId",
     "Relaxation",
@@ -266,6 +269,8 @@ class Portfolio(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     fallback: Fallback = Fallback(FallbackKind.MESSAGE)
     callback_max_wait_s: Seconds = 172_800
     """A call-back that could not be made for so long (two days) goes to a message."""
+    company: Annotated[str, Id] | None = None
+    """The client company whose calls these are; None: that of the organisation."""
     hours: tuple[Hours, ...] = ()
     """Empty: always open."""
     closed_on: tuple[date, ...] = ()
@@ -317,6 +322,35 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=F
     """Pseudonyms of the client's numbers, as `router.pseudonym` makes them; never the numbers themselves."""
     exclusions: tuple[Annotated[AgentId, Id], ...] = ()
     """These agents are never offered this client's calls."""
+    where: str = ""
+
+
+class Membership(Struct, frozen=True, forbid_unknown_fields=True):
+    """A country's belonging to an area from ``since`` (included) to ``until`` (excluded), by UTC day."""
+
+    country: Country
+    since: date | None = None
+    until: date | None = None
+
+
+class Area(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Countries that a rule treats alike, such as the European Union."""
+
+    area_id: Annotated[str, Id]
+    members: Annotated[tuple[Membership, ...], Meta(min_length=1, max_length=512)]
+    where: str = ""
+
+
+class PlacePolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What callers are told of where the agent sits, and what they may ask for."""
+
+    area_id: Annotated[str, Id]
+    """A caller whose agent sits outside of it may ask for one inside, and gets one in the course of the same call."""
+    announcement: Annotated[str, Meta(max_length=64)] = "agent-in-{country}"
+    """The name of what is played before a conversation; ``{country}`` stands for the agent's."""
+    guarantee_agents: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """Agents outside are offered a call only while so many inside, who could take it, are at work and not needed for
+    callers who have asked."""
     where: str = ""
 
 
@@ -407,6 +441,12 @@ class OrganisationDescription(Struct, frozen=True, kw_only=True):
     agents: tuple[Agent, ...] = ()
     clients: tuple[Client, ...] = ()
     default_portfolio: PortfolioId = PortfolioId("")
+    company: str = "operator"
+    """The client company of portfolios that name none."""
+    areas: tuple[Area, ...] = ()
+    place: PlacePolicy | None = None
+    """None: callers are told nothing of the agent's place."""
+    contracts: tuple[Contract, ...] = ()
     where: str = ""
 
 

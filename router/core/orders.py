@@ -30,7 +30,7 @@ def offer_path(call: CallRecord, agent: AgentRecord, rule: Rule) -> tuple[int, t
     return index + 1, (_client(call), *member.hops, f"agent {agent.agent_id}")
 
 
-def offer_call(offer: Offer, now_ms: int) -> OfferCall:
+def offer_call(offer: Offer, now_ms: int, *, announcement: str | None, offers_choice: bool) -> OfferCall:
     call = offer.call
     return OfferCall(
         call_id=call.call_id,
@@ -43,6 +43,9 @@ def offer_call(offer: Offer, now_ms: int) -> OfferCall:
         expires_at_ms=offer.expires_ms,
         portfolio_id=call.portfolio.portfolio.portfolio_id,
         client_id=call.client_id,
+        agent_country=offer.agent.group.key.country,
+        announcement=announcement,
+        offers_choice=offers_choice,
         callback=call.callback,
     )
 
@@ -59,7 +62,7 @@ def withdraw_offer(offer: Offer, rule: Rule, now_ms: int) -> WithdrawOffer:
     )
 
 
-def connect_call(offer: Offer, now_ms: int) -> ConnectCall:
+def connect_call(offer: Offer, now_ms: int, *, announcement: str | None, offers_choice: bool) -> ConnectCall:
     return ConnectCall(
         call_id=offer.call.call_id,
         wait_ms=now_ms - offer.call.arrived_ms,
@@ -68,6 +71,9 @@ def connect_call(offer: Offer, now_ms: int) -> ConnectCall:
         ring=offer.ring,
         offer_id=offer.offer_id,
         agent_id=offer.agent.agent_id,
+        agent_country=offer.agent.group.key.country,
+        announcement=announcement,
+        offers_choice=offers_choice,
         callback=offer.call.callback,
     )
 

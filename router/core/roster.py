@@ -74,10 +74,11 @@ class Roster:
             self.sites[site_id] = old_sites.get(site_id) or SiteRecord(site)
             self.sites[site_id].site = site
         for portfolio_id, portfolio in organisation.portfolios.items():
+            company = portfolio.company or organisation.description.company
             if portfolio_id in self.portfolios:
-                self.portfolios[portfolio_id].follow(portfolio)
+                self.portfolios[portfolio_id].follow(portfolio, company)
             else:
-                self.portfolios[portfolio_id] = PortfolioRecord(portfolio)
+                self.portfolios[portfolio_id] = PortfolioRecord(portfolio, company)
         for agent in organisation.agents.values():
             self._adopt_agent(agent)
         gone = [record for agent_id, record in self.agents.items() if agent_id not in organisation.agents]

@@ -9,13 +9,13 @@ country is not counted before it is done, since it may fail. So no answer abroad
 but one that was let through knowingly. Everything is integer arithmetic; exactly the target is enough.
 """
 
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from router.core.days import LocalDays
 from router.core.model import Contract, SharePeriod, ShareUnit, SupplierId
 
 __all__ = [
@@ -29,9 +29,6 @@ __all__ = [
     "period_from",
 ]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
-_DAY = timedelta(days=1)
 _ALWAYS = (-(1 << 62), 1 << 62)
 
 
@@ -125,8 +122,8 @@ class ContractRecord:
     """A contract and what has been done for it."""
 
     __slots__ = (
-        "_day", "_day_from_ms", "_day_until_ms", "_period_from", "_valid_from_ms", "_valid_until_ms", "_zone",
-        "contract", "days", "inside", "promised", "total",
+        "_calendar", "_day", "_period_from", "_valid_from_ms", "_valid_until_ms", "contract",
+        "days", "inside", "promised", "total",
     )  # fmt: skip
 
     def __init__(self, contract: Contract) -> None:
@@ -138,13 +135,12 @@ class ContractRecord:
     def follow(self, contract: Contract) -> None:
         """Take over a new version; what was done stays."""
         self.contract = contract
-        self._zone = ZoneInfo(contract.time_zone)
+        self._calendar = LocalDays(contract.time_zone)
         self._valid_from_ms, self._valid_until_ms = _ALWAYS
         if contract.valid_from is not None:
-            self._valid_from_ms = self._midnight_ms(contract.valid_from)
+            self._valid_from_ms = self._calendar.midnight_ms(contract.valid_from)
         if contract.valid_until is not None:
-            self._valid_until_ms = self._midnight_ms(contract.valid_until)
-        self._day_from_ms = self._day_until_ms = 0
+            self._valid_until_ms = self._calendar.midnight_ms(contract.valid_until)
         self._day = self._period_from = date.min
         self.inside = 0
         self.total = 0
@@ -183,13 +179,14 @@ class ContractRecord:
         record.talk_ms += talk_ms
         self._count(record, ShareUnit.SECONDS, talk_ms)
 
-    def add_presence(self, country: str, from_ms: int, until_ms: int) -> None:
-        """An agent of the supplier was signed in, here and then."""
+    def add_presence(self, country: str, agents: int, from_ms: int, until_ms: int) -> None:
+        """Agents of the supplier were signed in, here and then."""
         while from_ms < until_ms:
             record = self.present_day(country, from_ms)
-            ends_ms = min(until_ms, self._day_until_ms)
-            record.agent_ms += ends_ms - from_ms
-            self._count(record, ShareUnit.AGENT_HOURS, ends_ms - from_ms)
+            ends_ms = min(until_ms, self._calendar.until_ms)
+            agent_ms = agents * (ends_ms - from_ms)
+            record.agent_ms += agent_ms
+            self._count(record, ShareUnit.AGENT_HOURS, agent_ms)
             from_ms = ends_ms
 
     def refuse(self, country: str, now_ms: int) -> None:
@@ -281,11 +278,10 @@ class ContractRecord:
 
     def _turn_to(self, now_ms: int) -> None:
         """Go to the local day of the moment; a new period counts afresh."""
-        if self._day_from_ms <= now_ms < self._day_until_ms:
+        day = self._calendar.day_of(now_ms)
+        if day == self._day:
             return
-        self._day = (_EPOCH + now_ms * _MILLISECOND).astimezone(self._zone).date()
-        self._day_from_ms = self._midnight_ms(self._day)
-        self._day_until_ms = self._midnight_ms(self._day + _DAY)
+        self._day = day
         self._period_from = period_from(self.contract, self._day)
         unit, countries = self.contract.unit, self.contract.countries
         amounts = [
@@ -296,20 +292,46 @@ class ContractRecord:
         self.total = sum(amount for _, amount in amounts)
         self.inside = sum(amount for is_inside, amount in amounts if is_inside)
 
-    def _midnight_ms(self, day: date) -> int:
-        return (datetime.combine(day, time(), self._zone) - _EPOCH) // _MILLISECOND
-
 
 class ShareBook:
     """All contracts, present and past."""
 
-    __slots__ = ("_by_parties", "adjustments", "records")
+    __slots__ = ("_by_parties", "_present", "adjustments", "records")
 
     def __init__(self, contracts: Iterable[Contract] = ()) -> None:
         self.records: dict[str, ContractRecord] = {}
         self.adjustments: list[Adjustment] = []
         self._by_parties: dict[tuple[str, SupplierId], list[ContractRecord]] = {}
+        self._present: dict[tuple[SupplierId, str], tuple[int, int]] = {}
+        """How many agents of a supplier are signed in in a country, and up to when that has been counted."""
         self.follow(contracts)
+
+    def signed_in(self, supplier_id: SupplierId, country: str, change: int, now_ms: int) -> None:
+        """So many agents more, or fewer, are signed in from now on."""
+        self.count_presence(now_ms)
+        agents, _ = self._present.get((supplier_id, country), (0, now_ms))
+        self._present[supplier_id, country] = agents + change, now_ms
+
+    def present_anew(self, agents: Mapping[tuple[SupplierId, str], int], now_ms: int) -> None:
+        """So many are signed in from now on, by supplier and country."""
+        self.count_presence(now_ms)
+        self._present = {place: (count, now_ms) for place, count in sorted(agents.items())}
+
+    def has_work_abroad(self, supplier_id: SupplierId, country: str) -> bool:
+        """Whether agents of the supplier who sit here can be abroad for a contract, whenever it is valid."""
+        records = (
+            record for (_, supplier), group in self._by_parties.items() if supplier == supplier_id for record in group
+        )
+        return any(not record.is_inside(country) for record in records)
+
+    def count_presence(self, now_ms: int) -> None:
+        """Count the time of those who are signed in up to now."""
+        for (supplier_id, country), (agents, since_ms) in self._present.items():
+            if agents and since_ms < now_ms:
+                for record in self.records.values():
+                    if record.contract.supplier_id == supplier_id and record.is_valid(now_ms):
+                        record.add_presence(country, agents, since_ms, now_ms)
+            self._present[supplier_id, country] = agents, now_ms
 
     def follow(self, contracts: Iterable[Contract]) -> None:
         """Take over a new version. What was done for a contract that is not in it any more is kept."""
@@ -328,6 +350,34 @@ class ShareBook:
             if record.is_valid(now_ms):
                 return record
         return None
+
+    def adjust(self, adjustment: Adjustment) -> None:
+        """Correct what was counted; the contract must be known."""
+        self.adjustments.append(adjustment)
+        self.records[adjustment.contract_id].adjust(adjustment)
+
+    def left(self) -> tuple[Contract, ...]:
+        """Contracts of earlier versions, which still have their days; by id."""
+        present = {id(record) for group in self._by_parties.values() for record in group}
+        return tuple(
+            self.records[contract_id].contract
+            for contract_id in sorted(self.records)
+            if id(self.records[contract_id]) not in present
+        )
+
+    def restore(self, left: Iterable[Contract], days: Iterable[ContractDay], adjustments: Iterable[Adjustment]) -> None:
+        """Go on from what `left`, `days` and `adjustments` were."""
+        for contract in left:
+            self.records[contract.contract_id] = ContractRecord(contract)
+        for told in days:
+            record = self.records[told.contract_id].day_record(told.day, told.country)
+            record.calls = told.calls
+            record.talk_ms = told.talk_ms
+            record.agent_ms = told.agent_ms
+            record.overrides = told.overrides
+            record.refused = told.refused
+        for adjustment in adjustments:
+            self.adjust(adjustment)
 
     def days(self) -> tuple[ContractDay, ...]:
         """Everything that was counted, by contract, day and country; adjustments apart."""

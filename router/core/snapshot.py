@@ -13,12 +13,14 @@ either; a test asks for it.
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from datetime import date
 
 from msgspec import Struct
 
 from router.core.deadlines import DeadlineEntry, Deadlines, Due
 from router.core.decisions import Rule
 from router.core.errors import StateError
+from router.core.gates import Gates
 from router.core.handling import RecentMean
 from router.core.model import (
     Agent,
@@ -28,6 +30,7 @@ from router.core.model import (
     CallStatus,
     Client,
     ClientId,
+    Contract,
     Limits,
     OfferId,
     Outcome,
@@ -39,7 +42,9 @@ from router.core.model import (
     Team,
     TeamId,
 )
+from router.core.places import PlaceBook, PlaceDay
 from router.core.roster import Roster
+from router.core.shares import Adjustment, ContractDay
 from router.core.state import (
     AgentRecord,
     Block,
@@ -58,9 +63,9 @@ from router.core.tallies import AnswerRecord, Place, PortfolioMonth, Tallies
 from router.core.waiting import WaitingRoom
 
 __all__ = [
-    "LEFT_OUT", "AgentState", "AnswerState", "CallState", "DeadlineState", "EngineState", "GroupState", "LeftAgent",
+    "LEFT_OUT", "AgentState", "AnswerState", "CallState", "DeadlineState", "EngineState", "GatesState", "GroupState", "LeftAgent",
     "LeftTeam", "MeanState", "OfferState", "PastCalls", "PortfolioState", "RosterState", "TeamState", "call_state",
-    "deadlines_state", "restore_calls", "restore_deadlines", "restore_past_calls", "restore_roster", "roster_state",
+    "deadlines_state", "gates_state", "restore_calls", "restore_deadlines", "restore_gates", "restore_past_calls", "restore_roster", "roster_state",
 ]  # fmt: skip
 
 
@@ -123,6 +128,15 @@ class CallState(Struct, frozen=True, array_like=True, gc=False):
     ended_ms: int | None
     outcome: Outcome | None
     steps: tuple[Step, ...]
+    announced: str | None = None
+    place_requested_ms: int | None = None
+    is_place_met: bool = False
+    is_share_waived: bool = False
+    is_override: bool = False
+    promise: tuple[str, int] | None = None
+    """The contract, and what is promised of it."""
+    work: tuple[str, date, str] | None = None
+    """The contract, the day and the country."""
 
 
 PastCalls = tuple[CallState, ...]
@@ -224,6 +238,16 @@ class DeadlineState(Struct, frozen=True, array_like=True, gc=False):
     agent_id: AgentId | None
 
 
+class GatesState(Struct, frozen=True, array_like=True, gc=False):
+    """The books of contracts and of callers' requests."""
+
+    left_contracts: tuple[Contract, ...] = ()
+    """Those that the organisation does not have any more."""
+    contract_days: tuple[ContractDay, ...] = ()
+    adjustments: tuple[Adjustment, ...] = ()
+    place_days: tuple[PlaceDay, ...] = ()
+
+
 class EngineState(Struct, frozen=True, array_like=True, gc=False):
     """All of the engine that may still change; the past calls go beside it."""
 
@@ -239,6 +263,7 @@ class EngineState(Struct, frozen=True, array_like=True, gc=False):
     deadlines_set: int
     """The sequence number of the last one; those set from now on go on from here."""
     tallies: tuple[PortfolioMonth, ...]
+    gates: GatesState = GatesState()
 
 
 LEFT_OUT: Mapping[str, Mapping[str, str]] = {
@@ -275,6 +300,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "taken": "counted",
     },
     "PortfolioRecord": {
+        "company": "in the organisation, or as `left`",
         "owner_team_id": "its first team",
         "portfolio": "in the organisation, or as `left`",
         "waiting": "its waiting calls, sorted",
@@ -290,10 +316,21 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "_plans": "a cache",
         "_plans_max": "in the limits; bounds the cache and decides nothing",
     },
-    "WaitingRoom": {"count": "counted", "_last_stamp": "only grows, so that stamps differ"},
+    "WaitingRoom": {"_gates": "the engine's", "count": "counted", "_last_stamp": "only grows, so that stamps differ"},
     "Deadlines": {"_clean_at": "when void ones are next dropped"},
+    "Gates": {
+        "_calendars": "the days of the present moment, asked of the calendar again",
+        "_guarantee": "in the organisation",
+        "are_any": "in the organisation",
+        "asking": "counted",
+        "may_have_opened": "false between events",
+        "place_book": "as `place_days`",
+        "places": "in the organisation",
+        "shares": "as `contract_days`, `adjustments` and `left_contracts`",
+    },
     "Tallies": {"_present": "the month of the present moment, asked of the calendar again"},
     "Engine": {
+        "_gated": "the groups of whom a gate can be shut",
         "_handlers": "code",
         "_organisation": "kept by whoever keeps the state",
         "_out": "empty between events",
@@ -335,11 +372,29 @@ def call_state(call: CallRecord) -> CallState:
         call.ended_ms,
         call.outcome,
         tuple(call.steps),
+        call.announced,
+        call.place_requested_ms,
+        call.is_place_met,
+        call.is_share_waived,
+        call.is_override,
+        (call.promise[0].contract.contract_id, call.promise[1]) if call.promise is not None else None,
+        (call.work[1].contract_id, call.work[1].day, call.work[1].country) if call.work is not None else None,
     )
 
 
 def _answer_state(answer: AnswerRecord) -> AnswerState:
     return AnswerState(answer.month.month, answer.month.portfolio_id, answer.place)
+
+
+def gates_state(gates: Gates, now_ms: int) -> GatesState:
+    shares = gates.shares
+    shares.count_presence(now_ms)
+    return GatesState(
+        left_contracts=shares.left(),
+        contract_days=shares.days(),
+        adjustments=tuple(shares.adjustments),
+        place_days=gates.place_book.days(),
+    )
 
 
 def roster_state(roster: Roster) -> RosterState:
@@ -483,7 +538,8 @@ def restore_roster(roster: Roster, state: RosterState) -> None:
     _check(roster, state)
     for told in state.portfolios:
         if told.left is not None:
-            roster.portfolios[told.portfolio_id] = PortfolioRecord(told.left)
+            company = told.left.company or roster.organisation.description.company
+            roster.portfolios[told.portfolio_id] = PortfolioRecord(told.left, company)
         portfolio = roster.portfolios[told.portfolio_id]
         portfolio.arrived = told.arrived
         portfolio.outcomes.update(told.outcomes)
@@ -568,23 +624,40 @@ def _restore_mean(mean: RecentMean, state: MeanState) -> None:
     mean.count, mean.mean_ms = state.count, state.mean_ms
 
 
+def restore_gates(gates: Gates, state: GatesState, roster: Roster, now_ms: int) -> None:
+    """Fill new gates. What is promised, worked on and asked for comes with the calls."""
+    gates.shares.restore(state.left_contracts, state.contract_days, state.adjustments)
+    gates.place_book = PlaceBook(state.place_days)
+    signed_in = (agent for agent in roster.agents.values() if agent.status is not AgentStatus.SIGNED_OUT)
+    gates.present_anew(signed_in, now_ms)
+
+
 def restore_calls(
     states: Iterable[CallState],
     roster: Roster,
     people: Iterable[AgentState],
     find_client: Callable[[ClientId | None, None], Client | None],
     tallies: Tallies,
+    gates: Gates,
     now_ms: int,
 ) -> tuple[dict[CallId, CallRecord], WaitingRoom]:
     """The live calls, each with its agent or at its places in the queues; *people* say whose personal queues."""
     calls: dict[CallId, CallRecord] = {}
-    waiting = WaitingRoom()
+    waiting = WaitingRoom(gates)
     persons = _People(roster)
     for state in states:
         call = calls[state.call_id] = _restore_call(state, roster, persons)
         call.client = find_client(call.client_id, None)
         if state.answer is not None:
             call.answer = tallies.answer_of(state.answer.month, state.answer.portfolio_id, state.answer.place)
+        if state.promise is not None:
+            contract = gates.shares.records[state.promise[0]]
+            contract.promised += state.promise[1]
+            call.promise = contract, state.promise[1]
+        if state.work is not None:
+            contract = gates.shares.records[state.work[0]]
+            call.work = contract, contract.day_record(state.work[1], state.work[2])
+        gates.asking += call.place_requested_ms is not None and not call.is_place_met
         call.plan = roster.plan_for(call.portfolio, call.asked, now_ms)
         if call.status is CallStatus.WAITING:
             waiting.enter_again(call)
@@ -639,6 +712,11 @@ def _restore_call(state: CallState, roster: Roster, persons: _People) -> CallRec
         )
     call.rule = state.rule
     call.connected_ms = state.connected_ms
+    call.announced = state.announced
+    call.place_requested_ms = state.place_requested_ms
+    call.is_place_met = state.is_place_met
+    call.is_share_waived = state.is_share_waived
+    call.is_override = state.is_override
     call.ended_ms = state.ended_ms
     call.outcome = state.outcome
     call.steps.extend(state.steps)

@@ -107,9 +107,9 @@ def test_minutes_are_counted_by_leg_and_a_call_abroad_needs_room_for_its_expecte
 def test_presence_is_split_at_local_midnight_of_a_day_of_23_hours() -> None:
     record = ContractRecord(contract(unit=ShareUnit.AGENT_HOURS, margin_bp=0))
 
-    record.add_presence("IT", at_ms(2018, 3, 24, 12), at_ms(2018, 3, 26, 1))
+    record.add_presence("IT", 2, at_ms(2018, 3, 24, 12), at_ms(2018, 3, 26, 1))
 
-    hours = {day.day: day.agent_ms / 3_600_000 for day in record.days.values()}
+    hours = {day.day: day.agent_ms / 7_200_000 for day in record.days.values()}
     assert hours == {date(2018, 3, 24): 12, date(2018, 3, 25): 23, date(2018, 3, 26): 1}
 
 

@@ -1,0 +1,223 @@
+"""What the law and the contracts say of where a call may go: asked before every offer, told of every answer.
+
+A gate belongs to a call and a group of agents. It opens and shuts with what happens to other calls, so a call stands in
+the queues of groups that it may not use yet; whoever takes a call from a queue asks `Gates.shut` first, and the engine
+looks again when `Gates.may_have_opened`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from router.core.days import LocalDays
+from router.core.decisions import Rule
+from router.core.model import OrganisationDescription, ShareUnit
+from router.core.places import PlaceBook, PlaceRecord, Places
+from router.core.shares import ContractRecord, ShareBook
+from router.core.state import AgentRecord, CallRecord, Group
+
+__all__ = ["Gates"]
+
+
+class Gates:
+    """The gates of one version of the organisation, and the books of all."""
+
+    __slots__ = ("_calendars", "_guarantee", "are_any", "asking", "may_have_opened", "place_book", "places", "shares")
+
+    def __init__(self, description: OrganisationDescription) -> None:
+        self.shares = ShareBook()
+        self.place_book = PlaceBook()
+        self.asking = 0
+        """Live calls whose callers have asked for an agent inside, and have none yet."""
+        self.may_have_opened = False
+        self.follow(description)
+
+    def follow(self, description: OrganisationDescription) -> None:
+        """Take over a new version of the organisation. Who is signed in must then be said with `present_anew`."""
+        self.places = Places(description)
+        self.shares.follow(description.contracts)
+        self._guarantee = self.places.policy.guarantee_agents if self.places.policy is not None else 0
+        self.are_any = self._guarantee > 0 or bool(description.contracts)
+        """False: every call may go everywhere, and nobody needs to ask."""
+        self.may_have_opened = True
+        self._calendars: dict[str, LocalDays] = {}
+
+    def present_anew(self, agents: Iterable[AgentRecord], now_ms: int) -> None:
+        """These agents are signed in, and no others."""
+        self.shares.present_anew(Counter((a.group.key.supplier_id, a.group.key.country) for a in agents), now_ms)
+
+    # --- Before an offer ---
+
+    def shut(self, call: CallRecord, group: Group, now_ms: int) -> Rule | None:
+        """The rule by which the call may not be offered to agents of the group now, the weightiest first."""
+        country = group.key.country
+        if self._guarantee and self.places.is_outside(country, now_ms) and not self._are_enough_inside(call, now_ms):
+            return Rule.GUARANTEE
+        if not call.is_share_waived and self._is_share_used_up(call, group, now_ms):
+            return Rule.SHARE
+        return None
+
+    def is_override(self, call: CallRecord, group: Group, now_ms: int) -> bool:
+        """Whether only the waiver lets the call go there."""
+        return call.is_share_waived and self._is_share_used_up(call, group, now_ms)
+
+    def why_shut(self, call: CallRecord, group: Group, now_ms: int) -> str:
+        """The rule that `shut` names, with its numbers."""
+        if self.shut(call, group, now_ms) is Rule.GUARANTEE:
+            staffed = self._staffed_inside(call, now_ms)
+            return (
+                f"guarantee: {staffed} at work inside could take the call, {self.asking} are needed for callers who "
+                f"have asked, {self._guarantee} must be left"
+            )
+        contract = self._contract_abroad(call, group, now_ms)
+        assert contract is not None, "only a contract has a share"
+        return contract.why_not(_expected_ms(group), now_ms)
+
+    def share_limit(self, call: CallRecord, now_ms: int) -> ContractRecord | None:
+        """The contract that says how long the call waits for an agent in the country; None: it waits for no share."""
+        if not self.are_any or call.is_share_waived or call.callback:
+            return None
+        contracts = (self._contract_abroad(call, group, now_ms) for group in call.plan.ring_of)
+        found = [contract for contract in contracts if contract is not None]
+        return min(found, key=lambda each: (each.contract.wait_s, each.contract.contract_id), default=None)
+
+    def may_shut(self, group: Group) -> bool:
+        """Whether there is a gate before the group at all."""
+        key = group.key
+        return self.shares.has_work_abroad(key.supplier_id, key.country) or (
+            self._guarantee > 0 and not self.places.is_always_inside(key.country)
+        )
+
+    def _is_share_used_up(self, call: CallRecord, group: Group, now_ms: int) -> bool:
+        contract = self._contract_abroad(call, group, now_ms)
+        if contract is None:
+            return False
+        if contract.contract.unit is ShareUnit.AGENT_HOURS:
+            self.shares.count_presence(now_ms)
+        return not contract.may_go_abroad(_expected_ms(group), now_ms)
+
+    def _contract_abroad(self, call: CallRecord, group: Group, now_ms: int) -> ContractRecord | None:
+        """The contract for which the call would be work abroad."""
+        contract = self.shares.of(call.portfolio.company, group.key.supplier_id, now_ms)
+        if contract is None or contract.is_inside(group.key.country):
+            return None
+        if call.connected_ms is not None and contract.contract.unit is ShareUnit.CALLS:
+            # Counted with its first answer, wherever it is transferred to.
+            return None
+        return contract
+
+    def _are_enough_inside(self, call: CallRecord, now_ms: int) -> bool:
+        return self._staffed_inside(call, now_ms) - self.asking >= self._guarantee
+
+    def _staffed_inside(self, call: CallRecord, now_ms: int) -> int:
+        inside = self.places.inside(now_ms)
+        return sum(group.staffed for group in call.plan.ring_of if group.key.country in inside)
+
+    # --- What callers are told ---
+
+    def announcement(self, call: CallRecord, agent: AgentRecord) -> str | None:
+        """What the caller must be told before speaking to the agent; None: nothing, or they know."""
+        country = agent.group.key.country
+        return None if call.announced == country else self.places.announcement(country)
+
+    def offers_choice(self, agent: AgentRecord, now_ms: int) -> bool:
+        return self.places.is_outside(agent.group.key.country, now_ms)
+
+    # --- What becomes of agents and calls ---
+
+    def signed_in(self, agent: AgentRecord, change: int, now_ms: int) -> None:
+        """The agent takes (1) or gives back (-1) a place."""
+        if self.are_any:
+            self.shares.signed_in(agent.group.key.supplier_id, agent.group.key.country, change, now_ms)
+            self.may_have_opened = True
+
+    def offered(self, call: CallRecord, agent: AgentRecord, now_ms: int) -> None:
+        """The call is on its way to the agent."""
+        if self.are_any:
+            call.is_override = self.is_override(call, agent.group, now_ms)
+            contract = self._contract_abroad(call, agent.group, now_ms)
+            if contract is not None:
+                call.promise = contract, contract.promise(_expected_ms(agent.group))
+
+    def let_go(self, call: CallRecord) -> None:
+        """What was promised abroad is done, or will not be."""
+        if call.promise is not None:
+            contract, promised = call.promise
+            contract.settle(promised)
+            call.promise = None
+            self.may_have_opened = True
+
+    def answered(self, call: CallRecord, agent: AgentRecord, announced: str | None, now_ms: int) -> None:
+        """Caller and agent hear each other; `CallRecord.connected_ms` still says whether the caller had heard one."""
+        country = agent.group.key.country
+        if announced is not None:
+            call.announced = announced
+        if self.places.policy is not None and call.announced != country:
+            self._today(call, now_ms).unannounced += 1
+        contract = self.shares.of(call.portfolio.company, agent.group.key.supplier_id, now_ms)
+        if contract is not None:
+            if call.connected_ms is None:
+                day = contract.answered(country, is_override=call.is_override, now_ms=now_ms)
+            else:
+                day = contract.present_day(country, now_ms)
+            call.work = contract, day
+            if contract.contract.unit is not ShareUnit.SECONDS:
+                self.let_go(call)
+            self.may_have_opened = True
+        if call.place_requested_ms is not None and not call.is_place_met:
+            self._met(call, now_ms)
+
+    def talked(self, call: CallRecord, talk_ms: int) -> None:
+        """A conversation, or a part of it, is over."""
+        if call.work is not None:
+            contract, day = call.work
+            contract.add_talk(day, talk_ms)
+            call.work = None
+            self.let_go(call)
+            self.may_have_opened = True
+
+    def requested(self, call: CallRecord, *, is_met: bool, now_ms: int) -> None:
+        """The caller has asked for an agent inside, and perhaps speaks to one already."""
+        call.place_requested_ms = now_ms
+        self._today(call, now_ms).asked += 1
+        self.asking += 1
+        if is_met:
+            self._met(call, now_ms)
+
+    def ended(self, call: CallRecord) -> None:
+        self.let_go(call)
+        if call.place_requested_ms is not None and not call.is_place_met:
+            self._day_of_request(call).unmet += 1
+            self._asks_no_more()
+
+    def refused(self, call: CallRecord, contract: ContractRecord, now_ms: int) -> None:
+        """The call was not answered for the sake of the share."""
+        contract.refuse(contract.contract.countries[0], now_ms)
+
+    def _met(self, call: CallRecord, now_ms: int) -> None:
+        assert call.place_requested_ms is not None, "only what was asked for can be met"
+        call.is_place_met = True
+        record = self._day_of_request(call)
+        record.met += 1
+        record.met_ms += now_ms - call.place_requested_ms
+        self._asks_no_more()
+
+    def _asks_no_more(self) -> None:
+        self.asking -= 1
+        self.may_have_opened = True
+
+    def _day_of_request(self, call: CallRecord) -> PlaceRecord:
+        assert call.place_requested_ms is not None, "only a request has a day"
+        return self._today(call, call.place_requested_ms)
+
+    def _today(self, call: CallRecord, now_ms: int) -> PlaceRecord:
+        time_zone = call.portfolio.portfolio.time_zone
+        calendar = self._calendars.get(time_zone)
+        if calendar is None:
+            calendar = self._calendars[time_zone] = LocalDays(time_zone)
+        return self.place_book.record(call.portfolio.company, calendar.day_of(now_ms))
+
+
+def _expected_ms(group: Group) -> int:
+    """How long a call at an agent of the group may be expected to take."""
+    team = group.team
+    return team.handling.mean_ms if team.handling.count else team.team.handling_s * 1000
