@@ -71,7 +71,6 @@ from router.core.state import (
     Offer,
     PortfolioRecord,
     Requirement,
-    Step,
 )
 from router.core.summary import CallView, EngineSummary, summarise
 from router.core.tallies import PortfolioMonth, Tallies
@@ -165,7 +164,13 @@ class Engine:
             )
         self._now = now_ms
         self._handlers[type(event)](event)
-        return self._settle()
+        if self._released:
+            self._route_released()
+        if not self._out:
+            return ()
+        out = tuple(self._out)
+        self._out.clear()
+        return out
 
     def next_deadline_ms(self) -> int | None:
         """When `expire` should be called next, in milliseconds since the epoch; None: nothing is due."""
@@ -176,23 +181,27 @@ class Engine:
         deadlines = self._deadlines
         if not deadlines.heap or deadlines.heap[0][0] > now_ms:
             return ()
-        out: list[Decision] = []
-        while deadlines.is_due(now_ms):
-            due_ms, due, subject = deadlines.pop()
+        while (entry := deadlines.pop_due(now_ms)) is not None:
+            due_ms, _, due, subject = entry
             # Only after a stop can a deadline lie in the past of what has been handled; it is then served now.
             if due_ms > self._now:
                 self._now = due_ms
-            match subject:
-                case CallRecord():
-                    self._wake(subject)
-                case AgentRecord() if due is Due.STATUS:
+            # By identity of type, as in `deadlines`.
+            if type(subject) is AgentRecord:
+                if due is Due.STATUS:
                     self._status_over(subject)
-                case AgentRecord():
+                else:
                     self._lease_over(subject)
-                case call, agent_id:
-                    self._cooldown_over(call, agent_id)
-            out += self._settle()
-        return tuple(out)
+            elif type(subject) is CallRecord:
+                self._wake(subject)
+            else:
+                assert type(subject) is tuple, "a deadline is about a call, an agent, or both"
+                self._cooldown_over(*subject)
+            if self._released:
+                self._route_released()
+        out = tuple(self._out)
+        self._out.clear()
+        return out
 
     def explain(self, call_id: CallId, *, now_ms: int) -> Explanation | None:
         """Agent by agent, why this call was not offered to them and when that may change; None: an unknown call.
@@ -284,17 +293,12 @@ class Engine:
         engine._past.update((call.call_id, call) for call in restore_past_calls(past, roster))
         return engine
 
-    def _settle(self) -> tuple[Decision, ...]:
+    def _route_released(self) -> None:
         while self._released:
             released, self._released = self._released, []
             for call in sorted(released, key=_rank):
                 if call.status is CALL_WAITING and call.held_until_ms is not None:
                     self._route_again(call)
-        if not self._out:
-            return ()
-        out = tuple(self._out)
-        self._out.clear()
-        return out
 
     # --- From arrival to an offer or a place in the queue ---
 
@@ -319,7 +323,7 @@ class Engine:
         portfolio, call.found_by = self._organisation.find_portfolio(call.client, event.portfolio_id, event.segment)
         self._calls[call.call_id] = call
         self._find_owner(call)
-        self._note(call, "arrived")
+        call.note(self._now, "arrived")
         record = self._roster.portfolios[portfolio.portfolio_id]
         record.arrived += 1
         self._tallies.arrived(portfolio, now_ms=self._now)
@@ -487,7 +491,7 @@ class Engine:
         agent.stamp = 0
         self._roster.set_status(agent, AGENT_OFFERED, now)
         self._deadlines.end_status(agent, expires_ms)
-        call.note(Step(now, f"offered: {rule}", agent.agent_id, offer.offer_id))
+        call.note(now, f"offered: {rule}", agent.agent_id, offer.offer_id)
         self._out.append(orders.offer_call(offer, now))
         if agent.held:
             self._review_holds(agent)
@@ -538,7 +542,7 @@ class Engine:
         call.status = CALL_ACCEPTED
         self._roster.set_status(agent, AGENT_ACCEPTED, self._now)
         self._deadlines.end_status(agent, self._now + agent.team.team.connect_timeout_s * 1000)
-        self._note(call, "accepted", agent)
+        call.note(self._now, "accepted", agent.agent_id)
         self._out.append(orders.connect_call(offer, self._now))
 
     def _offer_declined(self, event: e.OfferDeclined) -> None:
@@ -663,7 +667,7 @@ class Engine:
         call.ended_ms = self._now
         call.portfolio.outcomes[outcome] += 1
         self._tallies.ended(call.portfolio.portfolio, outcome, now_ms=self._now)
-        self._note(call, f"ended: {outcome}")
+        call.note(self._now, f"ended: {outcome}")
         del self._calls[call.call_id]
         self._past[call.call_id] = call
         if len(self._past) > self._limits.past_calls_max:
@@ -681,7 +685,7 @@ class Engine:
         agent.busy_since_ms = self._now
         self._roster.set_status(agent, AGENT_IN_CALL, self._now)
         self._deadlines.end_status(agent, self._now + agent.team.team.talk_lease_s * 1000)
-        self._note(call, "connected", agent)
+        call.note(self._now, "connected", agent.agent_id)
 
     def _count_answer(self, call: CallRecord, agent: AgentRecord) -> None:
         now, portfolio = self._now, call.portfolio.portfolio
@@ -1146,7 +1150,7 @@ class Engine:
         return tuple(signed_out), unknown
 
     def _note(self, call: CallRecord, what: str, agent: AgentRecord | None = None) -> None:
-        call.note(Step(self._now, what, agent.agent_id if agent is not None else None, None))
+        call.note(self._now, what, None if agent is None else agent.agent_id)
 
 
 def _check_fresh(agent: AgentRecord, sequence: int | None) -> None:

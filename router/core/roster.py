@@ -31,8 +31,8 @@ from router.core.state import (
 
 __all__ = ["Roster"]
 
-# Idle or at work.
-_STAFFED = frozenset(AgentStatus) - {AGENT_SIGNED_OUT, AGENT_NOT_READY}
+# Neither idle nor at work.
+_UNSTAFFED = frozenset({AGENT_SIGNED_OUT, AGENT_NOT_READY})
 
 
 class Roster:
@@ -103,7 +103,7 @@ class Roster:
             country = record.country or country
             record.agent, record.team, record.removed = agent, team, False
             record.group = self._group(agent, team, site_id, country)
-            record.group.staffed += record.status in _STAFFED
+            record.group.staffed += record.status not in _UNSTAFFED
         team.agents[record.status] += 1
 
     def forget(self, agent: AgentRecord) -> None:
@@ -253,7 +253,9 @@ class Roster:
         counts = agent.team.agents
         counts[before] -= 1
         counts[status] += 1
-        agent.group.staffed += (status in _STAFFED) - (before in _STAFFED)
+        # Most changes are between two ways of being at work.
+        if status in _UNSTAFFED or before in _UNSTAFFED:
+            agent.group.staffed += (status not in _UNSTAFFED) - (before not in _UNSTAFFED)
         agent.history.append((now_ms, status, reason))
 
     def rest_again(self, agent: AgentRecord) -> None:
@@ -270,7 +272,7 @@ class Roster:
             team.agents = dict.fromkeys(AgentStatus, 0)
         for agent in self.agents.values():
             agent.team.agents[agent.status] += 1
-            agent.group.staffed += agent.status in _STAFFED
+            agent.group.staffed += agent.status not in _UNSTAFFED
 
     def rest(self, agent: AgentRecord, now_ms: int) -> None:
         """Stand an idle agent, for whom no call waits, in the queues of its group."""

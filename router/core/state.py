@@ -251,10 +251,10 @@ class CallRecord:
         self.timer = 0
         self.steps: list[Step] = []
 
-    def note(self, step: Step) -> None:
+    def note(self, at_ms: int, what: str, agent_id: AgentId | None = None, offer_id: OfferId | None = None) -> None:
         """Remember what happened last."""
         # A list takes a third of the memory of a deque, and hardly any call ever has so many steps.
-        self.steps.append(step)
+        self.steps.append(Step(at_ms, what, agent_id, offer_id))
         if len(self.steps) > _STEPS_MAX:
             del self.steps[0]
 

@@ -138,7 +138,7 @@ def _purged(
     snapshot_offset = None
     if has_read:
         on_step("writing a snapshot")
-        snapshot_offset = decider.position.offset
+        snapshot_offset = decider.offset
         journal.put_snapshot(shard, snapshot_offset, finish_snapshot(write_snapshot(decider), keep_claim))
     on_step("purging")
     before_ms = now_ms - round(retention_days * _DAY_MS)

@@ -99,7 +99,7 @@ def test_a_snapshot_and_what_follows_lead_to_the_same_state(journal: SqliteJourn
     assert seen == list(range(offset + 1, len(RECORDS) + 1))
     assert decider is not None
     assert state_digest(decider) == state_digest(was)
-    assert decider.position.digest == was.position.digest
+    assert decider.digest == was.digest
     # What the last records led to is there for whoever asks again, refusals too.
     assert list(decider.recent()) == decided
     rejected = decider.outcome_of(8)[1]
