@@ -47,6 +47,8 @@ from router.journal import SqliteJournal
 from router.journal_tools.compaction import compact
 from router.journal_tools.export import export, prove
 from router.journal_tools.verification import verify
+from router.planning.portfolio_commands import portfolio_app
+from router.planning.sizes import too_many_backups
 from router.play import Platform
 from router.reports.graph import GraphSummary, as_text, find_portfolio, summarise_graph
 from router.service.app import (
@@ -110,6 +112,7 @@ journal_app = typer.Typer(
     help="Verify, export or compact the journal.", invoke_without_command=True, rich_markup_mode=None
 )
 app.add_typer(journal_app, name="journal")
+app.add_typer(portfolio_app, name="portfolio")
 
 
 Mapping = Annotated[
@@ -310,7 +313,7 @@ def check(config: Config = Path(), json: AsJson = False) -> None:
         name: len(getattr(description, name))
         for name in ("sites", "teams", "agents", "portfolios", "clients", "skills")
     }
-    warnings = warnings_of(settings)
+    warnings = (*warnings_of(settings), *too_many_backups(description, settings.portfolios.backups_max))
     if json:
         print_json({"problems": [], "warnings": warnings, **counts})
     else:

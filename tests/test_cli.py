@@ -306,6 +306,16 @@ def test_check_reports_settings_too(main: Any, tmp_path: Path, monkeypatch: pyte
     assert {problem["field"] for problem in document["problems"]} == {"http.port", "http.hots", "ROUTER_HTTP__PROT"}
 
 
+def test_check_warns_of_more_backups_than_the_settings_want(main: Any, small_copy: Path) -> None:
+    with (small_copy / "router.toml").open("a") as file:
+        file.write("\n[portfolios]\nbackups_max = 0\n")
+
+    done = main("check", small_copy)
+
+    assert done.status == 0
+    assert "warning: 1 clients have more than 0 backups (portfolios.backups_max), the first of them C17" in done.out
+
+
 def test_check_warns_of_secrets_in_the_wrong_place(
     main: Any, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
