@@ -26,6 +26,7 @@ from router.core.model import (
     Client,
     ClientId,
     Id,
+    MinutesAMonth,
     OrganisationDescription,
     Ownership,
     Portfolio,
@@ -52,7 +53,7 @@ from router.reading import (
     split_of,
 )
 
-__all__ = ["ClientRow", "load_organisation", "read_organisation"]
+__all__ = ["ClientRow", "clients_file_of", "load_organisation", "read_organisation"]
 
 Pseudonym = Callable[[str], str]
 
@@ -65,8 +66,8 @@ _TABLES = ("sites", "suppliers", "teams", "portfolios", "segments", "agents", "c
 class ClientRow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
     """A client as written in a file: one row for each ownership.
 
-    The first row of a client says its portfolio, numbers and exclusions; later rows repeat them or leave them
-    empty.
+    The first row of a client says its portfolio, numbers, exclusions and minutes; later rows repeat them or leave
+    them empty.
     """
 
     client_id: Annotated[ClientId, Id]
@@ -78,6 +79,7 @@ class ClientRow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, g
     numbers: tuple[PhoneNumber, ...] = ()
     """Telephone numbers without spaces; replaced by their pseudonyms as soon as the row is read."""
     exclusions: tuple[Annotated[AgentId, Id], ...] = ()
+    minutes_a_month: MinutesAMonth | None = None
     where: str = ""
 
 
@@ -143,6 +145,14 @@ def read_organisation(path: Path, pseudonym: Pseudonym) -> tuple[OrganisationDes
         where=path.name,
     )
     return description, tuple(problems)
+
+
+def clients_file_of(path: Path) -> Path | None:
+    """The CSV file in which the organisation at *path* (TOML) keeps clients; None: it names none that can be read."""
+    table = read_toml(path, lambda _field, _message: None) or {}
+    own = {"clients_file": table["clients_file"]} if "clients_file" in table else {}
+    file = read_fields(_Heading, own, lambda _field, _message: None).get("clients_file")
+    return path.parent / file if isinstance(file, Path) else None
 
 
 def _rows_in_toml(
@@ -244,6 +254,7 @@ def _clients(rows: Iterable[ClientRow], pseudonym: Pseudonym, problems: list[Pro
             ownerships=_ownerships(row),
             callers=_callers(row, pseudonym, problems) if row.numbers else (),
             exclusions=row.exclusions,
+            minutes_a_month=row.minutes_a_month,
             where=row.where,
         )
         first = clients.setdefault(row.client_id, client)
@@ -277,6 +288,8 @@ def _note_disagreements(first: Client, later: Client, note: Note) -> None:
         note("numbers", hint)
     if later.exclusions and set(later.exclusions) != set(first.exclusions):
         note("exclusions", hint)
+    if later.minutes_a_month not in (None, first.minutes_a_month):
+        note("minutes_a_month", hint)
     if not first.ownerships or not later.ownerships:  # Two ownerships are compared in `core.organisation`.
         hint = "remove one, or tell them apart by valid_from and valid_until"
         note("client_id", f"the same client as in {first.where}: {hint}")

@@ -31,9 +31,17 @@ EASTER_MONDAYS = (date(2026, 4, 6), date(2027, 3, 29))
 HOLIDAYS = ((1, 1), (1, 6), (4, 25), (5, 1), (6, 2), (8, 15), (10, 4), (11, 1), (12, 8), (12, 25), (12, 26))
 """National holidays by month and day; 4 October only from 2026 on, where these years start."""
 
-AGENT_COLUMNS = ("agent_id", "team_id", "skills", "languages", "site_id", "supplier_id", "after_s")
+CONTRACT_ENDS = (date(2026, 12, 31), date(2027, 3, 31), date(2027, 6, 30), date(2027, 12, 31))
+FIXED_TERM_PERCENT = 60
+"""Of the outsourcer's agents, so many are on a contract that ends on one of these days."""
+# 400 agents of 1,396 net hours a year at 75 % occupancy, over 15,000 clients: 140 minutes each if all were always full.
+MINUTES_A_MONTH_MIN = 40
+MINUTES_A_MONTH_MAX = 220
+
+AGENT_COLUMNS = ("agent_id", "team_id", "skills", "languages", "site_id", "supplier_id", "after_s", "contract_until")
 CLIENT_COLUMNS = (
     "client_id", "portfolio_id", "owner", "backups", "valid_from", "valid_until", "numbers", "exclusions",
+    "minutes_a_month",
 )  # fmt: skip
 
 
@@ -124,8 +132,8 @@ def files() -> dict[str, str]:
     members = laquila_members()
     return {
         "organisation.toml": organisation_toml(),
-        "agents.csv": agents_csv(members, Dice(SEED)),
-        "clients.csv": clients_csv(members, Dice(SEED + 1)),
+        "agents.csv": agents_csv(members, Dice(SEED), Dice(SEED + 2)),
+        "clients.csv": clients_csv(members, Dice(SEED + 1), Dice(SEED + 3)),
     }
 
 
@@ -257,13 +265,13 @@ closed_on = "{" ".join(map(str, closed))}"
 # --- agents.csv -------------------------------------------------------------------------------------------
 
 
-def agents_csv(members: list[Member], dice: Dice) -> str:
-    rows = [laquila_agent(member, dice) for member in members]
+def agents_csv(members: list[Member], dice: Dice, contract_dice: Dice) -> str:
+    rows = [[*laquila_agent(member, dice), contract_until(member, contract_dice)] for member in members]
     for team in range(1, ROMA_TEAM_COUNT + 1):
         for place in range(TEAM_SIZE):
             agent_id = f"R{(team - 1) * TEAM_SIZE + place + 1:02}"
             skills = {"consumer": dice.number(2, 4), "business": dice.number(1, 4), "billing": dice.number(1, 3)}
-            rows.append([agent_id, f"roma-{team}", skills_cell(skills), languages(dice), "", "", ""])
+            rows.append([agent_id, f"roma-{team}", skills_cell(skills), languages(dice), "", "", "", ""])
     return csv_text(AGENT_COLUMNS, rows)
 
 
@@ -282,10 +290,20 @@ def laquila_agent(member: Member, dice: Dice) -> list[str]:
     if "en" in spoken and dice.happens(50):
         skills["english-service"] = dice.number(1, 3)
     # Where the outsourcer runs the group, those who coach it are the operator's.
-    of_operator = member.team <= TEAM_COUNT - TEAMS_OF_THE_OPERATOR and member.is_reserve
-    supplier = "operator" if of_operator else ""
+    supplier = "operator" if member.is_reserve and is_outsourced(member) else ""
     after_s = "45" if member.is_reserve else ""
     return [member.agent_id, f"aquila-{member.team:02}", skills_cell(skills), spoken, "", supplier, after_s]
+
+
+def is_outsourced(member: Member) -> bool:
+    """Whether the outsourcer runs the member's group."""
+    return member.team <= TEAM_COUNT - TEAMS_OF_THE_OPERATOR
+
+
+def contract_until(member: Member, dice: Dice) -> str:
+    if member.is_reserve or not is_outsourced(member) or not dice.happens(FIXED_TERM_PERCENT):
+        return ""
+    return dice.pick([str(day) for day in CONTRACT_ENDS])
 
 
 def skills_cell(skills: dict[str, int]) -> str:
@@ -304,7 +322,7 @@ def languages(dice: Dice) -> str:
 # --- clients.csv ------------------------------------------------------------------------------------------
 
 
-def clients_csv(members: list[Member], dice: Dice) -> str:
+def clients_csv(members: list[Member], dice: Dice, work_dice: Dice) -> str:
     rows: list[list[str]] = []
     numbers = 0
     clients = 0
@@ -322,9 +340,11 @@ def clients_csv(members: list[Member], dice: Dice) -> str:
             others = [agent_id for agent_id in group if agent_id not in backups]
             excluded = dice.pick(others) if dice.number(1, 1000) <= 3 else ""
             if not excluded and dice.number(1, 1000) <= 4:
-                rows += owner_change(row, called, dice)
+                changed = owner_change(row, called, dice)
             else:
-                rows.append([*row, "", "", called, excluded])
+                changed = [[*row, "", "", called, excluded]]
+            minutes = str(work_dice.number(MINUTES_A_MONTH_MIN, MINUTES_A_MONTH_MAX))
+            rows += [[*cells, "" if later else minutes] for later, cells in enumerate(changed)]
     return csv_text(CLIENT_COLUMNS, rows)
 
 
