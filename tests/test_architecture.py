@@ -19,6 +19,8 @@ LAYERS = (
     {"wire", "reading", "settings", "organisation_files", "journal", "pseudonym", "secret_files"},
     {"simulation", "reports", "service", "gateway", "play"},
     {"journal_tools"},
+    {"command_line"},
+    {"planning"},
     {"terminal", "cli", "__main__"},
 )
 """Parts of the router, each of which may import those of its own layer and of the layers before."""
@@ -36,8 +38,8 @@ HOMES = {
 }
 """Libraries of which one module alone knows, so that they can be replaced there."""
 
-DRAWERS = {"networkx": {"reports"}}
-"""Parts that may know such a library too: reports draw the organisation."""
+DRAWERS = {"networkx": {"reports", "planning"}}
+"""Parts that may know such a library too: reports draw the organisation, planning solves flows through it."""
 
 
 class Import(NamedTuple):
