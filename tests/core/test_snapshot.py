@@ -144,7 +144,7 @@ class Twins:
         self.next_deadline_ms()
 
 
-OTHER_SITES = (site("iasi", "RO", seats=2), site("pescara", "IT", seats=1))
+OTHER_SITES = (site("iasi", "RO", seats=2), site("pescara", "IT", seats=1, training_rooms=("s1",)))
 SEATS = st.sampled_from([None, "s1", "s2"])
 
 
