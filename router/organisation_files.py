@@ -6,6 +6,10 @@ every value is read by itself, in the short forms of `reading`, with the fields 
 Agents and clients stand in the TOML file or, one a row, in the CSV files it names: UTF-8, separated by comma,
 semicolon or tab, with a header line. An empty cell leaves a field at its default, and ``.gz`` is unpacked on
 the way in. A client is written as `ClientRow`; more rows of one client add ownerships at other times.
+
+Holidays and hours may be written once and named where they hold: a site names a calendar (``calendar = "italy"``) and
+the feast of its town's patron (``patron_day = "06-10"``), a portfolio names shared hours (``hours = "business"``). Days
+are all that is left of it in the description.
 """
 
 import csv
@@ -19,6 +23,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct, structs
 
+from router.calendars import Calendar, SharedHours, days_of, yearly
 from router.core.errors import OrganisationError, Problem, RouterError
 from router.core.model import (
     Agent,
@@ -37,11 +42,13 @@ from router.core.model import (
     Team,
 )
 from router.reading import (
+    DayOfYear,
     Lines,
     Note,
     PhoneNumber,
     StructT,
     fields_of,
+    nearest,
     note_unknown,
     noter,
     opened,
@@ -49,6 +56,7 @@ from router.reading import (
     read_row,
     read_toml,
     reason_of,
+    shown,
     split_of,
 )
 
@@ -59,7 +67,16 @@ Pseudonym = Callable[[str], str]
 # One wrong column of ten million clients would fill the memory with problems; nobody reads more than this.
 _PROBLEMS_MAX = 10_000
 
-_TABLES = ("sites", "suppliers", "teams", "portfolios", "segments", "agents", "clients")
+_TABLES = ("calendars", "hours", "sites", "suppliers", "teams", "portfolios", "segments", "agents", "clients")
+
+
+class SiteRow(Site, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A site as written in a file."""
+
+    calendar: Annotated[str, Id] | None = None
+    """The site is closed on its holidays."""
+    patron_day: DayOfYear | None = None
+    """And on this day of each of the calendar's years."""
 
 
 class ClientRow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -130,12 +147,14 @@ def read_organisation(path: Path, pseudonym: Pseudonym) -> tuple[OrganisationDes
         if file is not None:
             yield from _rows_in_csv(path.parent / file, str(file), kind, problems)
 
+    calendars = _Calendars(rows("calendars", Calendar), rows("hours", SharedHours), problems)
+    raw, hours_named = _without_hours_named(raw, path.name)
     description = OrganisationDescription(
-        sites=tuple(rows("sites", Site)),
+        sites=tuple(calendars.site(row) for row in rows("sites", SiteRow)),
         suppliers=tuple(rows("suppliers", Supplier)),
         skills=heading.skills,
         teams=tuple(rows("teams", Team)),
-        portfolios=tuple(rows("portfolios", Portfolio)),
+        portfolios=tuple(calendars.portfolio(row, hours_named.get(row.where)) for row in rows("portfolios", Portfolio)),
         segments=tuple(rows("segments", Segment)),
         agents=tuple(rows("agents", Agent, heading.agents_file)),
         clients=_clients(rows("clients", ClientRow, heading.clients_file), pseudonym, problems),
@@ -143,6 +162,80 @@ def read_organisation(path: Path, pseudonym: Pseudonym) -> tuple[OrganisationDes
         where=path.name,
     )
     return description, tuple(problems)
+
+
+class _Calendars:
+    """Calendars and shared hours by their names, and what it means to name one."""
+
+    def __init__(self, calendars: Iterable[Calendar], hours: Iterable[SharedHours], problems: list[Problem]) -> None:
+        self._problems = problems
+        self._calendars: dict[str, Calendar] = {}
+        self._days: dict[str, frozenset[date]] = {}
+        self._hours: dict[str, SharedHours] = {}
+        for calendar in calendars:
+            note = noter(problems, calendar.where)
+            if calendar.calendar_id in self._calendars:
+                first = self._calendars[calendar.calendar_id].where
+                note("calendar_id", f"{calendar.calendar_id!r} stands twice, first in {first}")
+            self._calendars[calendar.calendar_id] = calendar
+            self._days[calendar.calendar_id] = days_of(calendar, note)
+        for shared in hours:
+            note = noter(problems, shared.where)
+            if shared.hours_id in self._hours:
+                note("hours_id", f"{shared.hours_id!r} stands twice, first in {self._hours[shared.hours_id].where}")
+            closed_on = {*shared.closed_on, *self._holidays(shared.calendar, note)}
+            self._hours[shared.hours_id] = structs.replace(shared, closed_on=tuple(sorted(closed_on)))
+
+    def site(self, row: SiteRow) -> Site:
+        note = noter(self._problems, row.where)
+        closed_on = {*row.closed_on, *self._holidays(row.calendar, note)}
+        if row.patron_day is not None:
+            if row.calendar is None:
+                note("patron_day", "needs a calendar, whose years it is written out for: name one in calendar")
+            elif row.calendar in self._calendars:
+                try:
+                    closed_on.update(yearly(row.patron_day, self._calendars[row.calendar]))
+                except ValueError:
+                    note("patron_day", f"no year has the day {row.patron_day!r}; write month and day, such as '06-10'")
+        fields = {name: getattr(row, name) for name in Site.__struct_fields__}
+        return Site(**fields | {"closed_on": tuple(sorted(closed_on))})
+
+    def portfolio(self, row: Portfolio, hours_id: str | None) -> Portfolio:
+        """The portfolio with the hours that it names. Days on which it alone is closed come on top."""
+        if hours_id is None:
+            return row
+        shared = self._hours.get(hours_id)
+        if shared is None:
+            hint = nearest(hours_id, self._hours) or ": write [[hours]] with this hours_id, or { days, opens, closes }"
+            noter(self._problems, row.where)("hours", f"there are no hours {shown(hours_id)}{hint}")
+            return row
+        return structs.replace(
+            row,
+            hours=shared.open,
+            closed_on=tuple(sorted({*row.closed_on, *shared.closed_on})),
+        )
+
+    def _holidays(self, calendar_id: str | None, note: Note) -> frozenset[date]:
+        if calendar_id is None:
+            return frozenset()
+        if calendar_id not in self._days:
+            note("calendar", f"there is no calendar {calendar_id!r}" + nearest(calendar_id, self._days))
+        return self._days.get(calendar_id, frozenset())
+
+
+def _without_hours_named(raw: dict[str, Any], file: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The file's tables without the names of shared hours, and those by where the portfolio stands."""
+    tables = raw.get("portfolios")
+    named: dict[str, str] = {}
+    if not isinstance(tables, list | dict):
+        return raw, named
+    portfolios = []
+    for number, table in enumerate(tables if isinstance(tables, list) else [tables], start=1):
+        if isinstance(table, dict) and isinstance(table.get("hours"), str):
+            named[f"{file}, portfolios entry {number}"] = table["hours"]
+            table = {key: value for key, value in table.items() if key != "hours"}
+        portfolios.append(table)
+    return raw | {"portfolios": portfolios}, named
 
 
 def _rows_in_toml(

@@ -27,9 +27,6 @@ RESERVES_PER_TEAM = 2
 """The last agents of a team coach the others, and are asked for calls of clients not their own after a wait."""
 
 OWNER_CHANGES = (date(2026, 3, 1), date(2026, 9, 1), date(2027, 1, 1), date(2027, 3, 1))
-EASTER_MONDAYS = (date(2026, 4, 6), date(2027, 3, 29))
-HOLIDAYS = ((1, 1), (1, 6), (4, 25), (5, 1), (6, 2), (8, 15), (10, 4), (11, 1), (12, 8), (12, 25), (12, 26))
-"""National holidays by month and day; 4 October only from 2026 on, where these years start."""
 
 AGENT_COLUMNS = ("agent_id", "team_id", "skills", "languages", "site_id", "supplier_id", "after_s")
 CLIENT_COLUMNS = (
@@ -46,13 +43,14 @@ class Market(NamedTuple):
     skill: str
     level_min: int
     """Of the agents who own such clients, in ``skill``."""
+    hours: str
     rules: str
     """The lines of its portfolios in organisation.toml."""
 
 
 MARKETS = (
     Market(
-        "gold", 7, "consumer", 2,
+        "gold", 7, "consumer", 2, "residential",
         """skills = [{ skill = "consumer", level = 2, relax = [{ after_s = 40, level = 1 }] }]
 owner_wait_s = 20
 max_wait_s = 600
@@ -60,7 +58,7 @@ fallback = { kind = "message", target = "gold-later" }
 """,
     ),
     Market(
-        "business", 7, "business", 3,
+        "business", 7, "business", 3, "business",
         """skills = [
   { skill = "business", level = 3, relax = [{ after_s = 30, level = 2 }, { after_s = 90, level = 1 }] },
 ]
@@ -71,7 +69,7 @@ fallback = "callback"
 """,
     ),
     Market(
-        "premium", 6, "consumer", 3,
+        "premium", 6, "consumer", 3, "residential",
         """skills = [
   { skill = "consumer", level = 3, relax = [{ after_s = 45, level = 1 }] },
   { skill = "retention", level = 2, relax = [{ after_s = 20, level = 1 }, { after_s = 60, level = 0 }] },
@@ -150,15 +148,42 @@ default_portfolio = "front-consumer"
 agents_file = "agents.csv"
 clients_file = "clients.csv"
 
+# Public holidays of Italy, 4 October among them since 2026.
+[[calendars]]
+calendar_id = "italy"
+country = "IT"
+first_year = 2026
+last_year = 2030
+
+[[hours]]
+hours_id = "residential"
+open = { days = "mon-sat", opens = "08:00", closes = "21:00" }
+calendar = "italy"
+
+[[hours]]
+hours_id = "business"
+open = [
+  { days = "mon-fri", opens = "08:00", closes = "20:00" },
+  { days = "sat", opens = "08:00", closes = "13:00" },
+]
+calendar = "italy"
+
+# San Massimo. The two training rooms have seats of their own, which are none of the 250.
 [[sites]]
 site_id = "aquila"
 country = "IT"
 seats = 250
+training_rooms = ["aula-1-", "aula-2-"]
+calendar = "italy"
+patron_day = "06-10"
 
+# Santi Pietro e Paolo.
 [[sites]]
 site_id = "roma"
 country = "IT"
 seats = 50
+calendar = "italy"
+patron_day = "06-29"
 
 [[suppliers]]
 supplier_id = "operator"
@@ -229,7 +254,8 @@ def client_portfolio(team: int, market: Market) -> str:
 portfolio_id = "{market.name}-{team:02}"
 teams = ["aquila-{team:02}"]
 language = "it"
-{market.rules}{opening()}"""
+{market.rules}hours = "{market.hours}"
+"""
 
 
 def front_portfolio(name: str) -> str:
@@ -242,15 +268,7 @@ skills = ["{name}"]
 language = "it"
 max_wait_s = 900
 fallback = {{ kind = "message", target = "front-later" }}
-{opening()}"""
-
-
-def opening() -> str:
-    days = [date(monday.year, month, day) for monday in EASTER_MONDAYS for month, day in HOLIDAYS]
-    closed = sorted(day for day in (*days, *EASTER_MONDAYS) if day.isoweekday() != 7)
-    return f"""\
-hours = {{ days = "mon-sat", opens = "08:00", closes = "21:00" }}
-closed_on = "{" ".join(map(str, closed))}"
+hours = "{"business" if name == "business" else "residential"}"
 """
 
 
