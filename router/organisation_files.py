@@ -12,11 +12,8 @@ the feast of its town's patron (``patron_day = "06-10"``), a portfolio names sha
 are all that is left of it in the description.
 """
 
-import csv
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,29 +40,22 @@ from router.core.model import (
 )
 from router.reading import (
     DayOfYear,
-    Lines,
     Note,
     PhoneNumber,
     StructT,
-    fields_of,
     nearest,
     note_unknown,
     noter,
-    opened,
     read_fields,
     read_row,
     read_toml,
-    reason_of,
     shown,
-    split_of,
 )
+from router.tables import rows_in_csv
 
 __all__ = ["ClientRow", "load_organisation", "read_organisation"]
 
 Pseudonym = Callable[[str], str]
-
-# One wrong column of ten million clients would fill the memory with problems; nobody reads more than this.
-_PROBLEMS_MAX = 10_000
 
 _TABLES = ("calendars", "hours", "sites", "suppliers", "teams", "portfolios", "segments", "agents", "clients")
 
@@ -145,7 +135,7 @@ def read_organisation(path: Path, pseudonym: Pseudonym) -> tuple[OrganisationDes
     def rows(name: str, kind: type[StructT], file: Path | None = None) -> Iterator[StructT]:
         yield from _rows_in_toml(raw.get(name, []), name, path.name, kind, problems)
         if file is not None:
-            yield from _rows_in_csv(path.parent / file, str(file), kind, problems)
+            yield from rows_in_csv(path.parent / file, str(file), kind, problems)
 
     calendars = _Calendars(rows("calendars", Calendar), rows("hours", SharedHours), problems)
     raw, hours_named = _without_hours_named(raw, path.name)
@@ -249,82 +239,6 @@ def _rows_in_toml(
         where = f"{file}, {name} entry {number}"
         if (row := read_row(kind, table, noter(problems, where), where=where)) is not None:
             yield row
-
-
-def _rows_in_csv(path: Path, name: str, kind: type[StructT], problems: list[Problem]) -> Iterator[StructT]:
-    lists = [(field.name, split) for field in fields_of(kind).values() if (split := split_of(field.type))]
-    for where, table in _tables_in_csv(path, name, kind, problems):
-        try:  # The whole row at once; field by field takes ten times as long, and finds all that is wrong.
-            whole = table | {column: split(table[column]) for column, split in lists if column in table}
-            row = msgspec.convert(whole | {"where": where}, kind, strict=False)
-        except (msgspec.ValidationError, ValueError):
-            mended = read_row(kind, table, noter(problems, where), where=where, from_text=True)
-            if mended is None:
-                continue
-            row = mended
-        yield row
-
-
-def _tables_in_csv(
-    path: Path, name: str, kind: type[Struct], problems: list[Problem]
-) -> Iterator[tuple[str, dict[str, str]]]:
-    """Where each row stands, and its filled cells by column. As in a spreadsheet, row 1 is the header."""
-    number = 0
-    try:
-        with opened(path) as text:
-            lines = Lines(text)
-            header = next(lines, "")
-            reader = csv.reader(chain([header], lines), delimiter=max(",;\t", key=header.count))
-            columns = [cell.strip() for cell in next(reader, [])]
-            known = _known_columns(columns, kind, noter(problems, f"{name}, row 1"))
-            if not known:
-                return
-            for number, cells in enumerate(reader, start=2):
-                lines.row_length = 0
-                if len(problems) >= _PROBLEMS_MAX:
-                    message = f"{len(problems)} problems so far, so the rest was not read: mend these first"
-                    problems.append(Problem(f"{name}, from row {number}", "", message))
-                    return
-                if not any(cells):
-                    continue
-                where = f"{name}, row {number}"
-                if len(cells) == len(columns):
-                    filled = zip(known, map(str.strip, cells), strict=True)
-                    yield where, {column: cell for column, cell in filled if cell and column}
-                else:
-                    message = f"has {len(cells)} cells, the header has {len(columns)}: mend its separators"
-                    problems.append(Problem(where, "", message))
-    except FileNotFoundError:
-        problems.append(Problem(name, "", f"there is no such file: looked for {path}"))
-    except UnicodeDecodeError as error:
-        message = f"is not UTF-8 text ({error.reason}): save it as 'CSV UTF-8'"
-        problems.append(Problem(f"{name}, after row {number}" if number else name, "", message))
-    except csv.Error as error:
-        problems.append(Problem(f"{name}, after row {number}" if number else name, "", f"is not CSV: {error}"))
-    except (OSError, EOFError, zlib.error, ValueError) as error:
-        problems.append(
-            Problem(f"{name}, after row {number}" if number else name, "", f"cannot be read: {reason_of(error)}")
-        )
-
-
-def _known_columns(columns: list[str], kind: type[Struct], note: Note) -> list[str]:
-    """The columns, with "" for those to skip; empty if the rows cannot be read."""
-    fields = fields_of(kind)
-    if not any(columns):
-        note("", f"the header line is missing: name the columns, such as {','.join(fields)}")
-        return []
-    note_unknown([column for column in columns if column], fields, "column", note)
-    if "" in columns:
-        note("", f"column {columns.index('') + 1} has no name: name it, or remove it")
-    missing = [name for name, field in fields.items() if field.required and name not in columns]
-    doubled = [name for name in fields if columns.count(name) > 1]
-    for name in missing:
-        note(name, "this column is missing: add it to the header line")
-    for name in doubled:
-        note(name, "this column stands twice: keep one")
-    if missing or doubled:
-        return []
-    return [column if column in fields else "" for column in columns]
 
 
 def _clients(rows: Iterable[ClientRow], pseudonym: Pseudonym, problems: list[Problem]) -> tuple[Client, ...]:

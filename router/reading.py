@@ -60,6 +60,7 @@ __all__ = [
     "nearest",
     "note_unknown",
     "noter",
+    "opened",
     "prefixed",
     "read_fields",
     "read_row",

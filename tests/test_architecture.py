@@ -16,7 +16,17 @@ CORE_STANDARD_LIBRARY = {"bisect", "collections", "datetime", "enum", "heapq", "
 
 LAYERS = (
     {"core"},
-    {"wire", "reading", "calendars", "settings", "organisation_files", "journal", "pseudonym", "secret_files"},
+    {
+        "wire",
+        "reading",
+        "tables",
+        "calendars",
+        "settings",
+        "organisation_files",
+        "journal",
+        "pseudonym",
+        "secret_files",
+    },
     {"simulation", "reports", "service", "gateway", "play"},
     {"journal_tools"},
     {"command_line"},

@@ -482,7 +482,7 @@ def test_toml_that_unpacks_to_far_too_much_is_refused(tmp_path: Path) -> None:
 
 
 def test_problems_are_not_collected_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router.organisation_files._PROBLEMS_MAX", 10)
+    monkeypatch.setattr("router.tables._PROBLEMS_MAX", 10)
     rows = "A1,t,gold:99\n" * 12
     path = write(tmp_path, organisation=NAMES_FILES, agents="agent_id,team_id,skills\n" + rows, clients=CLIENTS_HEADER)
 
