@@ -5,15 +5,17 @@ go on from here, into the organisation and its journal, so that neither the engi
 or on what its next version knows.
 """
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
-from router.core.model import Country, Hours, Id
-from router.reading import Note
+from router.core.errors import Problem
+from router.core.model import Country, Hours, Id, Portfolio, Site
+from router.reading import DayOfYear, Note, nearest, noter, shown
 
-__all__ = ["Calendar", "SharedHours", "days_of", "yearly"]
+__all__ = ["Calendar", "Calendars", "SharedHours", "SiteRow", "days_of", "yearly"]
 
 Year = Annotated[int, Meta(ge=1970, le=2100)]
 
@@ -45,6 +47,75 @@ class SharedHours(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Closed on its holidays; None: on none."""
     closed_on: tuple[date, ...] = ()
     where: str = ""
+
+
+class SiteRow(Site, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A site as written in a file."""
+
+    calendar: Annotated[str, Id] | None = None
+    """The site is closed on its holidays."""
+    patron_day: DayOfYear | None = None
+    """And on this day of each of the calendar's years."""
+
+
+class Calendars:
+    """Calendars and shared hours by their names, and what it means to name one."""
+
+    def __init__(self, calendars: Iterable[Calendar], hours: Iterable[SharedHours], problems: list[Problem]) -> None:
+        self._problems = problems
+        self._calendars: dict[str, Calendar] = {}
+        self._days: dict[str, frozenset[date]] = {}
+        self._hours: dict[str, SharedHours] = {}
+        for calendar in calendars:
+            note = noter(problems, calendar.where)
+            if calendar.calendar_id in self._calendars:
+                first = self._calendars[calendar.calendar_id].where
+                note("calendar_id", f"{calendar.calendar_id!r} stands twice, first in {first}")
+            self._calendars[calendar.calendar_id] = calendar
+            self._days[calendar.calendar_id] = days_of(calendar, note)
+        for shared in hours:
+            note = noter(problems, shared.where)
+            if shared.hours_id in self._hours:
+                note("hours_id", f"{shared.hours_id!r} stands twice, first in {self._hours[shared.hours_id].where}")
+            closed_on = {*shared.closed_on, *self._holidays(shared.calendar, note)}
+            self._hours[shared.hours_id] = structs.replace(shared, closed_on=tuple(sorted(closed_on)))
+
+    def site(self, row: SiteRow) -> Site:
+        """The site with its calendar's days written out."""
+        note = noter(self._problems, row.where)
+        closed_on = {*row.closed_on, *self._holidays(row.calendar, note)}
+        if row.patron_day is not None:
+            if row.calendar is None:
+                note("patron_day", "needs a calendar, whose years it is written out for: name one in calendar")
+            elif row.calendar in self._calendars:
+                try:
+                    closed_on.update(yearly(row.patron_day, self._calendars[row.calendar]))
+                except ValueError:
+                    note("patron_day", f"no year has the day {row.patron_day!r}; write month and day, such as '06-10'")
+        fields = {name: getattr(row, name) for name in Site.__struct_fields__}
+        return Site(**fields | {"closed_on": tuple(sorted(closed_on))})
+
+    def portfolio(self, row: Portfolio, hours_id: str | None) -> Portfolio:
+        """The portfolio with the hours that it names. Days on which it alone is closed come on top."""
+        if hours_id is None:
+            return row
+        shared = self._hours.get(hours_id)
+        if shared is None:
+            hint = nearest(hours_id, self._hours) or ": write [[hours]] with this hours_id, or { days, opens, closes }"
+            noter(self._problems, row.where)("hours", f"there are no hours {shown(hours_id)}{hint}")
+            return row
+        return structs.replace(
+            row,
+            hours=shared.open,
+            closed_on=tuple(sorted({*row.closed_on, *shared.closed_on})),
+        )
+
+    def _holidays(self, calendar_id: str | None, note: Note) -> frozenset[date]:
+        if calendar_id is None:
+            return frozenset()
+        if calendar_id not in self._days:
+            note("calendar", f"there is no calendar {calendar_id!r}" + nearest(calendar_id, self._days))
+        return self._days.get(calendar_id, frozenset())
 
 
 def days_of(calendar: Calendar, note: Note) -> frozenset[date]:

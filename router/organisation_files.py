@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct, structs
 
-from router.calendars import Calendar, SharedHours, days_of, yearly
+from router.calendars import Calendar, Calendars, SharedHours, SiteRow
 from router.core.errors import OrganisationError, Problem, RouterError
 from router.core.model import (
     Agent,
@@ -28,52 +28,40 @@ from router.core.model import (
     Client,
     ClientId,
     Id,
+    MinutesAMonth,
     OrganisationDescription,
     Ownership,
     Portfolio,
     PortfolioId,
     Segment,
-    Site,
     Skill,
     Supplier,
     Team,
 )
 from router.reading import (
-    DayOfYear,
     Note,
     PhoneNumber,
     StructT,
-    nearest,
     note_unknown,
     noter,
     read_fields,
     read_row,
     read_toml,
-    shown,
 )
 from router.tables import rows_in_csv
 
-__all__ = ["ClientRow", "load_organisation", "read_organisation"]
+__all__ = ["ClientRow", "clients_file_of", "load_organisation", "read_organisation"]
 
 Pseudonym = Callable[[str], str]
 
 _TABLES = ("calendars", "hours", "sites", "suppliers", "teams", "portfolios", "segments", "agents", "clients")
 
 
-class SiteRow(Site, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A site as written in a file."""
-
-    calendar: Annotated[str, Id] | None = None
-    """The site is closed on its holidays."""
-    patron_day: DayOfYear | None = None
-    """And on this day of each of the calendar's years."""
-
-
 class ClientRow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
     """A client as written in a file: one row for each ownership.
 
-    The first row of a client says its portfolio, numbers and exclusions; later rows repeat them or leave them
-    empty.
+    The first row of a client says its portfolio, numbers, exclusions and minutes; later rows repeat them or leave
+    them empty.
     """
 
     client_id: Annotated[ClientId, Id]
@@ -85,6 +73,7 @@ class ClientRow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, g
     numbers: tuple[PhoneNumber, ...] = ()
     """Telephone numbers without spaces; replaced by their pseudonyms as soon as the row is read."""
     exclusions: tuple[Annotated[AgentId, Id], ...] = ()
+    minutes_a_month: MinutesAMonth | None = None
     where: str = ""
 
 
@@ -137,7 +126,7 @@ def read_organisation(path: Path, pseudonym: Pseudonym) -> tuple[OrganisationDes
         if file is not None:
             yield from rows_in_csv(path.parent / file, str(file), kind, problems)
 
-    calendars = _Calendars(rows("calendars", Calendar), rows("hours", SharedHours), problems)
+    calendars = Calendars(rows("calendars", Calendar), rows("hours", SharedHours), problems)
     raw, hours_named = _without_hours_named(raw, path.name)
     description = OrganisationDescription(
         sites=tuple(calendars.site(row) for row in rows("sites", SiteRow)),
@@ -154,63 +143,25 @@ def read_organisation(path: Path, pseudonym: Pseudonym) -> tuple[OrganisationDes
     return description, tuple(problems)
 
 
-class _Calendars:
-    """Calendars and shared hours by their names, and what it means to name one."""
+def clients_file_of(path: Path) -> Path | None:
+    """The CSV file in which the organisation at *path* (TOML) keeps clients; None: it names none that can be read."""
+    table = read_toml(path, lambda _field, _message: None) or {}
+    own = {"clients_file": table["clients_file"]} if "clients_file" in table else {}
+    file = read_fields(_Heading, own, lambda _field, _message: None).get("clients_file")
+    return path.parent / file if isinstance(file, Path) else None
 
-    def __init__(self, calendars: Iterable[Calendar], hours: Iterable[SharedHours], problems: list[Problem]) -> None:
-        self._problems = problems
-        self._calendars: dict[str, Calendar] = {}
-        self._days: dict[str, frozenset[date]] = {}
-        self._hours: dict[str, SharedHours] = {}
-        for calendar in calendars:
-            note = noter(problems, calendar.where)
-            if calendar.calendar_id in self._calendars:
-                first = self._calendars[calendar.calendar_id].where
-                note("calendar_id", f"{calendar.calendar_id!r} stands twice, first in {first}")
-            self._calendars[calendar.calendar_id] = calendar
-            self._days[calendar.calendar_id] = days_of(calendar, note)
-        for shared in hours:
-            note = noter(problems, shared.where)
-            if shared.hours_id in self._hours:
-                note("hours_id", f"{shared.hours_id!r} stands twice, first in {self._hours[shared.hours_id].where}")
-            closed_on = {*shared.closed_on, *self._holidays(shared.calendar, note)}
-            self._hours[shared.hours_id] = structs.replace(shared, closed_on=tuple(sorted(closed_on)))
 
-    def site(self, row: SiteRow) -> Site:
-        note = noter(self._problems, row.where)
-        closed_on = {*row.closed_on, *self._holidays(row.calendar, note)}
-        if row.patron_day is not None:
-            if row.calendar is None:
-                note("patron_day", "needs a calendar, whose years it is written out for: name one in calendar")
-            elif row.calendar in self._calendars:
-                try:
-                    closed_on.update(yearly(row.patron_day, self._calendars[row.calendar]))
-                except ValueError:
-                    note("patron_day", f"no year has the day {row.patron_day!r}; write month and day, such as '06-10'")
-        fields = {name: getattr(row, name) for name in Site.__struct_fields__}
-        return Site(**fields | {"closed_on": tuple(sorted(closed_on))})
-
-    def portfolio(self, row: Portfolio, hours_id: str | None) -> Portfolio:
-        """The portfolio with the hours that it names. Days on which it alone is closed come on top."""
-        if hours_id is None:
-            return row
-        shared = self._hours.get(hours_id)
-        if shared is None:
-            hint = nearest(hours_id, self._hours) or ": write [[hours]] with this hours_id, or { days, opens, closes }"
-            noter(self._problems, row.where)("hours", f"there are no hours {shown(hours_id)}{hint}")
-            return row
-        return structs.replace(
-            row,
-            hours=shared.open,
-            closed_on=tuple(sorted({*row.closed_on, *shared.closed_on})),
-        )
-
-    def _holidays(self, calendar_id: str | None, note: Note) -> frozenset[date]:
-        if calendar_id is None:
-            return frozenset()
-        if calendar_id not in self._days:
-            note("calendar", f"there is no calendar {calendar_id!r}" + nearest(calendar_id, self._days))
-        return self._days.get(calendar_id, frozenset())
+def _rows_in_toml(
+    tables: object, name: str, file: str, kind: type[StructT], problems: list[Problem]
+) -> Iterator[StructT]:
+    entries = [tables] if isinstance(tables, dict) else tables
+    if not isinstance(entries, list):
+        problems.append(Problem(file, name, f"must be tables: write [[{name}]] above each, and its fields below it"))
+        return
+    for number, table in enumerate(entries, start=1):
+        where = f"{file}, {name} entry {number}"
+        if (row := read_row(kind, table, noter(problems, where), where=where)) is not None:
+            yield row
 
 
 def _without_hours_named(raw: dict[str, Any], file: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -228,19 +179,6 @@ def _without_hours_named(raw: dict[str, Any], file: str) -> tuple[dict[str, Any]
     return raw | {"portfolios": portfolios}, named
 
 
-def _rows_in_toml(
-    tables: object, name: str, file: str, kind: type[StructT], problems: list[Problem]
-) -> Iterator[StructT]:
-    entries = [tables] if isinstance(tables, dict) else tables
-    if not isinstance(entries, list):
-        problems.append(Problem(file, name, f"must be tables: write [[{name}]] above each, and its fields below it"))
-        return
-    for number, table in enumerate(entries, start=1):
-        where = f"{file}, {name} entry {number}"
-        if (row := read_row(kind, table, noter(problems, where), where=where)) is not None:
-            yield row
-
-
 def _clients(rows: Iterable[ClientRow], pseudonym: Pseudonym, problems: list[Problem]) -> tuple[Client, ...]:
     """One client for each id, with the ownerships of all its rows."""
     clients: dict[ClientId, Client] = {}
@@ -251,6 +189,7 @@ def _clients(rows: Iterable[ClientRow], pseudonym: Pseudonym, problems: list[Pro
             ownerships=_ownerships(row),
             callers=_callers(row, pseudonym, problems) if row.numbers else (),
             exclusions=row.exclusions,
+            minutes_a_month=row.minutes_a_month,
             where=row.where,
         )
         first = clients.setdefault(row.client_id, client)
@@ -284,6 +223,8 @@ def _note_disagreements(first: Client, later: Client, note: Note) -> None:
         note("numbers", hint)
     if later.exclusions and set(later.exclusions) != set(first.exclusions):
         note("exclusions", hint)
+    if later.minutes_a_month not in (None, first.minutes_a_month):
+        note("minutes_a_month", hint)
     if not first.ownerships or not later.ownerships:  # Two ownerships are compared in `core.organisation`.
         hint = "remove one, or tell them apart by valid_from and valid_until"
         note("client_id", f"the same client as in {first.where}: {hint}")

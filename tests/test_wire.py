@@ -618,6 +618,17 @@ def test_a_damaged_record_is_noticed(data: st.DataObject) -> None:
         decode_record(bytes(record[: bit // 8]))
 
 
+def test_a_record_from_before_planners_had_fields_of_their_own_is_read() -> None:
+    description = msgspec.to_builtins(ORGANISATION)
+    for row, field in ((description["agents"][0], "contract_until"), (description["clients"][0], "minutes_a_month")):
+        del row[field]
+    body = msgpack.packb({"at_ms": 7, "type": "organisation_changed", "description": description})
+
+    record = b"\x01\x00" + zlib.crc32(body).to_bytes(4, "big") + body
+
+    assert decode_record(record) == (7, OrganisationChanged(description=ORGANISATION))
+
+
 def test_a_record_of_a_newer_version_says_so() -> None:
     with pytest.raises(WireError, match="format 2, which this version cannot read"):
         decode_record(b"\x02" + encode_record(7, RouterResumed(epoch=3))[1:])

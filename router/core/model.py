@@ -38,6 +38,7 @@ __all__ = [
     "Id",
     "Limits",
     "Link",
+    "MinutesAMonth",
     "OfferId",
     "OrganisationDescription",
     "Outcome",
@@ -80,6 +81,8 @@ LEVEL_MAX = 10
 Level = Annotated[int, Meta(ge=1, le=LEVEL_MAX)]
 # A week in seconds: longer waits in a configuration are slips of the keyboard.
 Seconds = Annotated[int, Meta(ge=0, le=604_800)]
+# No client can talk for longer than 31 days of 24 hours.
+MinutesAMonth = Annotated[int, Meta(ge=0, le=44_640)]
 
 
 class CallStatus(StrEnum):
@@ -297,6 +300,8 @@ class Agent(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """None: the team's supplier."""
     after_s: Seconds = 0
     """The edge from the team to this agent: a reserve is asked only after so long."""
+    contract_until: date | None = None
+    """The last day (included) of a fixed-term contract, for planners; routing takes no notice of it."""
     where: str = ""
 
 
@@ -320,6 +325,8 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=F
     """Pseudonyms of the client's numbers, as `router.pseudonym` makes them; never the numbers themselves."""
     exclusions: tuple[Annotated[AgentId, Id], ...] = ()
     """These agents are never offered this client's calls."""
+    minutes_a_month: MinutesAMonth | None = None
+    """Work that the client is expected to make, for planners; routing takes no notice of it."""
     where: str = ""
 
 
