@@ -47,6 +47,7 @@ from router.journal import SqliteJournal
 from router.journal_tools.compaction import compact
 from router.journal_tools.export import export, prove
 from router.journal_tools.verification import verify
+from router.planning.staffing_commands import roster_app, staffing
 from router.play import Platform
 from router.reports.graph import GraphSummary, as_text, find_portfolio, summarise_graph
 from router.service.app import (
@@ -110,6 +111,8 @@ journal_app = typer.Typer(
     help="Verify, export or compact the journal.", invoke_without_command=True, rich_markup_mode=None
 )
 app.add_typer(journal_app, name="journal")
+app.add_typer(roster_app, name="roster")
+app.command()(staffing)
 
 
 Mapping = Annotated[

@@ -356,6 +356,20 @@ def test_an_agent_who_has_left_finishes_the_call_on_the_terms_of_the_old_team() 
     assert values(again) == values(bench.engine)
 
 
+def test_who_sits_in_a_training_room_takes_no_seat_after_a_restore_either() -> None:
+    sites = (SITE, site("iasi", "RO", seats=1, training_rooms=("aula-",)))
+    people = [agent(name, "aquila", site_id=SiteId("iasi")) for name in "ABC"]
+    description = organisation([team("aquila")], [portfolio("gold", "aquila")], people, sites=sites)
+    bench = Bench(description)
+    bench.sign_in(0, "A", seat="aula-1")
+
+    engine = through_bytes(bench.engine, description)
+
+    engine.handle(e.AgentSignedIn(agent_id=AgentId("B")), now_ms=3_000)
+    with pytest.raises(EventRejected, match="all 1 seats"):
+        engine.handle(e.AgentSignedIn(agent_id=AgentId("C")), now_ms=3_000)
+
+
 def test_an_agent_on_a_site_that_went_and_came_back_holds_no_seat_of_the_new_one() -> None:
     without = organisation([team("t")], [portfolio("p", "t")], [agent("A", "t"), agent("B", "t")])
     sites = (SITE, site("iasi", "RO", seats=1))
