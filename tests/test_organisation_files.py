@@ -609,7 +609,7 @@ def example(name: str) -> Organisation:
 def test_the_script_writes_the_files_of_laquila_again() -> None:
     written = runpy.run_path(str(CONFIG / "laquila/generate.py"))["files"]()
 
-    assert set(written) == {"organisation.toml", "agents.csv", "clients.csv"}
+    assert set(written) == {"organisation.toml", "agents.csv", "clients.csv", "roster.csv", "load.csv"}
     for name, text in written.items():
         assert (CONFIG / "laquila" / name).read_bytes() == text.encode(), f"run config/laquila/generate.py: {name}"
 

@@ -1,8 +1,10 @@
 """Writes the organisation of L'Aquila: ``organisation.toml``, ``agents.csv`` and ``clients.csv``.
 
+And for planners ``roster.csv``, who works when in one week, and ``load.csv``, how much work comes in.
+
     python config/laquila/generate.py [DIRECTORY]
 
-The same three files, byte for byte, on every run: to change the organisation, change the tables below and run
+The same files, byte for byte, on every run: to change the organisation, change the tables below and run
 again, or edit the files by hand and forget this script. People, clients and numbers are invented; README.md says
 what comes from public sources.
 """
@@ -10,7 +12,7 @@ what comes from public sources.
 import random
 import sys
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,10 +30,17 @@ RESERVES_PER_TEAM = 2
 
 OWNER_CHANGES = (date(2026, 3, 1), date(2026, 9, 1), date(2027, 1, 1), date(2027, 3, 1))
 
+ROSTER_MONDAY = date(2027, 6, 7)
+"""The week of 10 June, when L'Aquila celebrates its patron and the site is closed."""
+PATRON_DAY = date(2027, 6, 10)
+MORNING, AFTERNOON = ("08:00", "14:30"), ("14:30", "21:00")
+
 AGENT_COLUMNS = ("agent_id", "team_id", "skills", "languages", "site_id", "supplier_id", "after_s")
 CLIENT_COLUMNS = (
     "client_id", "portfolio_id", "owner", "backups", "valid_from", "valid_until", "numbers", "exclusions",
 )  # fmt: skip
+ROSTER_COLUMNS = ("agent_id", "day", "starts", "ends", "activity")
+LOAD_COLUMNS = ("portfolio_id", "calls_per_hour", "handling_s", "days", "starts", "ends")
 
 
 class Market(NamedTuple):
@@ -124,6 +133,8 @@ def files() -> dict[str, str]:
         "organisation.toml": organisation_toml(),
         "agents.csv": agents_csv(members, Dice(SEED)),
         "clients.csv": clients_csv(members, Dice(SEED + 1)),
+        "roster.csv": roster_csv(members),
+        "load.csv": load_csv(Dice(SEED + 2)),
     }
 
 
@@ -365,6 +376,55 @@ def owner_change(row: list[str], called: str, dice: Dice) -> list[list[str]]:
 def synthetic_number(count: int) -> str:
     """A number in L'Aquila's area, 0862, whose next digit is 0, as no subscriber's is (to be confirmed)."""
     return f"+3908620{count:05}"
+
+
+# --- roster.csv -------------------------------------------------------------------------------------------
+
+
+def roster_csv(members: list[Member]) -> str:
+    """Monday to Saturday, half a day each: four of five days at L'Aquila, five of six at Roma."""
+    rows: list[list[str]] = []
+    for day in range(6):
+        today = ROSTER_MONDAY + timedelta(days=day)
+        if today != PATRON_DAY:
+            for number, member in enumerate(members):
+                if (2 * number + day) % 5:
+                    rows += laquila_shift(member.agent_id, number, day, str(today))
+        for number in range(ROMA_TEAM_COUNT * TEAM_SIZE):
+            if (number + day) % 6:
+                rows.append([f"R{number + 1:02}", str(today), *half_of_day(number, day), "work"])
+    return csv_text(ROSTER_COLUMNS, rows)
+
+
+def half_of_day(number: int, day: int) -> tuple[str, str]:
+    # They change places every other day, so that all owners are met in the morning by some of their clients.
+    return (MORNING, AFTERNOON)[(number + day // 2) % 2]
+
+
+def laquila_shift(agent_id: str, number: int, day: int, today: str) -> list[list[str]]:
+    starts, ends = half_of_day(number, day)
+    if day == 2 and number % TEAM_SIZE == 8:  # Wednesday: one of each group is trained for two hours.
+        middle, end = ("10:00", "12:00") if starts == MORNING[0] else ("16:00", "18:00")
+        spells = ((starts, middle, "work"), (middle, end, "training"), (end, ends, "work"))
+        return [[agent_id, today, *spell] for spell in spells]
+    return [[agent_id, today, starts, ends, "home" if number % 10 == 7 else "work"]]
+
+
+# --- load.csv ---------------------------------------------------------------------------------------------
+
+
+def load_csv(dice: Dice) -> str:
+    """Calls an hour at all hours, and those that come on top in the mornings of Monday."""
+    rows = []
+    for team in range(1, TEAM_COUNT + 1):
+        for market, low, high in zip(MARKETS, (11, 8, 6), (17, 13, 10), strict=True):
+            calls = dice.number(low, high)
+            portfolio_id = f"{market.name}-{team:02}"
+            rows.append([portfolio_id, str(calls), "410", "", "", ""])
+            rows.append([portfolio_id, f"{calls * 0.6:.1f}", "410", "mon", "09:00", "12:00"])
+    rows.append(["front-consumer", "45", "330", "", "", ""])
+    rows.append(["front-business", "20", "330", "", "", ""])
+    return csv_text(LOAD_COLUMNS, rows)
 
 
 def csv_text(columns: Sequence[str], rows: list[list[str]]) -> str:
