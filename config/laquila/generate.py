@@ -134,7 +134,7 @@ def files() -> dict[str, str]:
         "agents.csv": agents_csv(members, Dice(SEED)),
         "clients.csv": clients_csv(members, Dice(SEED + 1)),
         "roster.csv": roster_csv(members),
-        "load.csv": load_csv(Dice(SEED + 2)),
+        "load.csv": load_csv(Dice(SEED + 4)),
     }
 
 

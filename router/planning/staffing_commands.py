@@ -274,7 +274,7 @@ def _staffing_view(answer: Staffing) -> RenderableType:
         Text(f"Work: {answer.load}", style="bold"),
         Text(f"People: {answer.people}" + _within(answer.within_s), style="bold"),
         Text(),
-        _hours_table(short or (first,)),
+        _hours_table(short or [hour for hour in answer.hours if hour.room_percent == first.room_percent]),
     ]
     if short:
         if several:

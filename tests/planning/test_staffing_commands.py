@@ -122,8 +122,8 @@ def test_staffing_shows_where_people_are_missing(run: Run) -> None:
     done = run("staffing", LAQUILA, "--load", LAQUILA / "load.csv", "--within", 0)
 
     assert done.status == 0
-    assert "gold-04 calls, business-04 calls and premium-04 calls: " in done.out
-    assert "the 18 agents of team aquila-04 who can take them can do 4.9; the other 442 cannot help" in done.out
+    assert "gold-18 calls, business-18 calls and premium-18 calls: " in done.out
+    assert "the 18 agents of team aquila-18 who can take them can do 4.9; the other 442 cannot help" in done.out
     assert "without site roma: front-business, front-consumer" in done.out
 
 
