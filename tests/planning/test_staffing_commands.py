@@ -29,6 +29,11 @@ class Done(NamedTuple):
     error: str
 
     @property
+    def words(self) -> str:
+        """What was shown, however wide the terminal is."""
+        return " ".join(self.out.split())
+
+    @property
     def document(self) -> Any:
         return json.loads(self.out)
 
@@ -79,10 +84,10 @@ def test_roster_with_errors_exits_with_1_and_says_where_they_are(run: Run, tmp_p
     report = run("roster", "check", LAQUILA, roster, "--json").document
 
     assert done.status == 1
-    assert "aquila, 2027-06-09 08:00 +0200: 251 people on 250 seats; too many: A251" in done.out
-    assert "site aquila is closed on 2027-06-10: agent A001 cannot work there" in done.out
-    assert "there is no agent 'B001'" in done.out
-    assert "it must not be published as it is" in done.out
+    assert "aquila, 2027-06-09 08:00 +0200: 251 people on 250 seats; too many: A251" in done.words
+    assert "site aquila is closed on 2027-06-10: agent A001 cannot work there" in done.words
+    assert "there is no agent 'B001'" in done.words
+    assert "it must not be published as it is" in done.words
     assert not report["sound"]
     assert len(report["problems"]) == 2
     assert len(report["crowds"]) == 2 * 24
@@ -92,11 +97,11 @@ def test_roster_that_is_not_there(run: Run, tmp_path: Path) -> None:
     done = run("roster", "check", LAQUILA, tmp_path / "none.csv")
 
     assert done.status == 1
-    assert "none.csv: there is no such file" in done.out
+    assert "none.csv: there is no such file" in done.words
 
 
 def test_check_says_the_same_twice(run: Run) -> None:
-    first, second = (run("roster", "check", LAQUILA, LAQUILA / "roster.csv").out for _ in range(2))
+    first, second = (run("roster", "check", LAQUILA, LAQUILA / "roster.csv").words for _ in range(2))
 
     assert first == second
     assert "no errors: it may be published" in first
@@ -122,21 +127,20 @@ def test_staffing_shows_where_people_are_missing(run: Run) -> None:
     done = run("staffing", LAQUILA, "--load", LAQUILA / "load.csv", "--within", 0)
 
     assert done.status == 0
-    assert "gold-18 calls, business-18 calls and premium-18 calls: " in done.out
-    assert "the 18 agents of team aquila-18 who can take them can do 4.9; the other 442 cannot help" in done.out
-    assert "without site roma: front-business, front-consumer" in done.out
+    assert "gold-18 calls, business-18 calls and premium-18 calls: " in done.words
+    assert "the 18 agents of team aquila-18 who can take them can do 4.9; the other 442 cannot help" in done.words
+    assert "without site roma: front-business, front-consumer" in done.words
 
 
 def test_staffing_when_there_is_enough(run: Run) -> None:
     done = run("staffing", LAQUILA, "--load", LAQUILA / "load.csv", "--present", 60)
 
-    assert "all work can be done in all 78 hours, if calls find the right agents" in done.out
-    assert "First to be full, mon 09:00" in done.out
+    assert "all work can be done in all 78 hours, if calls find the right agents" in done.words
+    assert "First to be full, mon 09:00" in done.words
 
 
-@pytest.mark.parametrize("as_json", [[], ["--json"]])
-def test_staffing_says_the_same_twice(run: Run, as_json: list[str]) -> None:
-    arguments = ("staffing", LAQUILA, "--load", LAQUILA / "load.csv", *as_json)
+def test_staffing_says_the_same_twice(run: Run) -> None:
+    arguments = ("staffing", LAQUILA, "--load", LAQUILA / "load.csv", "--json")
 
     assert run(*arguments) == run(*arguments)
 
