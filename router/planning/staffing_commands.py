@@ -57,7 +57,9 @@ def _roster(context: typer.Context) -> None:
 
 @roster_app.command("check")
 def check(
-    config: Config,
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="The settings file, or the directory that holds router.toml.")
+    ],
     roster: Annotated[Path, typer.Argument(metavar="ROSTER", help="The shifts: CSV, plain or gzipped.")],
     json: AsJson = False,
 ) -> None:
