@@ -49,6 +49,7 @@ from router.journal_tools.export import export, prove
 from router.journal_tools.verification import verify
 from router.planning.portfolio_commands import portfolio_app
 from router.planning.sizes import too_many_backups
+from router.planning.staffing_commands import roster_app, staffing
 from router.play import Platform
 from router.reports.graph import GraphSummary, as_text, find_portfolio, summarise_graph
 from router.service.app import (
@@ -113,6 +114,8 @@ journal_app = typer.Typer(
 )
 app.add_typer(journal_app, name="journal")
 app.add_typer(portfolio_app, name="portfolio")
+app.add_typer(roster_app, name="roster")
+app.command()(staffing)
 
 
 Mapping = Annotated[

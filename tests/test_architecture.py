@@ -16,7 +16,17 @@ CORE_STANDARD_LIBRARY = {"bisect", "collections", "datetime", "enum", "heapq", "
 
 LAYERS = (
     {"core"},
-    {"wire", "reading", "settings", "organisation_files", "journal", "pseudonym", "secret_files"},
+    {
+        "wire",
+        "reading",
+        "tables",
+        "calendars",
+        "settings",
+        "organisation_files",
+        "journal",
+        "pseudonym",
+        "secret_files",
+    },
     {"simulation", "reports", "service", "gateway", "play"},
     {"journal_tools"},
     {"command_line"},
@@ -28,6 +38,7 @@ LAYERS = (
 HOMES = {
     "aiomqtt": "service/mqtt.py",
     "amqtt": "service/broker.py",
+    "holidays": "calendars.py",
     "msgpack": "wire.py",
     "networkx": "core/organisation.py",
     "paho": "service/mqtt.py",

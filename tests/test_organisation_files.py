@@ -502,7 +502,7 @@ def test_toml_that_unpacks_to_far_too_much_is_refused(tmp_path: Path) -> None:
 
 
 def test_problems_are_not_collected_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router.organisation_files._PROBLEMS_MAX", 10)
+    monkeypatch.setattr("router.tables._PROBLEMS_MAX", 10)
     rows = "A1,t,gold:99\n" * 12
     path = write(tmp_path, organisation=NAMES_FILES, agents="agent_id,team_id,skills\n" + rows, clients=CLIENTS_HEADER)
 
@@ -629,7 +629,7 @@ def example(name: str) -> Organisation:
 def test_the_script_writes_the_files_of_laquila_again() -> None:
     written = runpy.run_path(str(CONFIG / "laquila/generate.py"))["files"]()
 
-    assert set(written) == {"organisation.toml", "agents.csv", "clients.csv"}
+    assert set(written) == {"organisation.toml", "agents.csv", "clients.csv", "roster.csv", "load.csv"}
     for name, text in written.items():
         assert (CONFIG / "laquila" / name).read_bytes() == text.encode(), f"run config/laquila/generate.py: {name}"
 

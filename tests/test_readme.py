@@ -51,6 +51,7 @@ def test_the_first_call(tmp_path: Path) -> None:
         "docs/journal.md",
         "docs/portfolios.md",
         "docs/security.md",
+        "docs/staffing.md",
         "docs/wire.md",
     ],
 )

@@ -183,7 +183,15 @@ class Site(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     time_zone: str = "Europe/Rome"
     seats: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     """How many may be signed in at once; None: as many as come."""
+    training_rooms: tuple[Annotated[str, Id], ...] = ()
+    """Beginnings of seats' names: seats called so are not counted among ``seats``."""
+    closed_on: tuple[date, ...] = ()
+    """Nobody is expected here on these days. For planning alone: whoever signs in all the same is offered calls."""
     where: str = ""
+
+    def counts(self, seat: str | None) -> bool:
+        """Whether whoever sits on *seat* takes one of ``seats``; so does who names no seat."""
+        return seat is None or not seat.startswith(self.training_rooms)
 
 
 class Supplier(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

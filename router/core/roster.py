@@ -72,7 +72,7 @@ class Roster:
         old_sites, self.sites = self.sites, {}
         for site_id, site in organisation.sites.items():
             self.sites[site_id] = old_sites.get(site_id) or SiteRecord(site)
-            self.sites[site_id].site = site
+            self.sites[site_id].follow(site)
         for portfolio_id, portfolio in organisation.portfolios.items():
             if portfolio_id in self.portfolios:
                 self.portfolios[portfolio_id].follow(portfolio)
@@ -208,13 +208,14 @@ class Roster:
         if site is None:
             raise EventRejected(Rejection.UNKNOWN_SITE, f"there is no site {site_id!r}")
         if home_country is None:
-            if site.site.seats is not None and site.taken >= site.site.seats:
+            counts = site.site.counts(seat)
+            if counts and site.site.seats is not None and site.taken >= site.site.seats:
                 raise EventRejected(Rejection.SITE_FULL, f"all {site.site.seats} seats of site {site_id} are taken")
             holder = site.seats.get(seat) if seat is not None else None
             if holder is not None:
                 raise EventRejected(Rejection.SEAT_TAKEN, f"seat {seat} of site {site_id} is taken by {holder}")
             agent.site, agent.seat = site, seat
-            site.taken += 1
+            site.taken += counts
             if seat is not None:
                 site.seats[seat] = agent.agent_id
         agent.country = home_country
@@ -240,7 +241,7 @@ class Roster:
     def stand_up(self, agent: AgentRecord) -> None:
         """Give the agent's seat free."""
         if agent.site is not None:
-            agent.site.taken -= 1
+            agent.site.taken -= agent.site.site.counts(agent.seat)
             if agent.seat is not None:
                 del agent.site.seats[agent.seat]
         agent.site = agent.seat = agent.country = None

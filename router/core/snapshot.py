@@ -559,7 +559,7 @@ def _restore_agent(agent: AgentRecord, state: AgentState) -> None:
 
 def _sit_again(agent: AgentRecord, site: SiteRecord) -> None:
     agent.site = site
-    site.taken += 1
+    site.taken += site.site.counts(agent.seat)
     if agent.seat is not None:
         site.seats[agent.seat] = agent.agent_id
 

@@ -286,7 +286,13 @@ class SiteRecord:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.taken = 0
+        """Of the seats that count, named or not."""
         self.seats: dict[str, AgentId] = {}
+
+    def follow(self, site: Site) -> None:
+        """Take over a new version of the site. Whoever sits here sits on, also beyond the seats."""
+        self.taken += sum(map(site.counts, self.seats)) - sum(map(self.site.counts, self.seats))
+        self.site = site
 
 
 class PortfolioRecord:

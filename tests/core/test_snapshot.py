@@ -144,7 +144,7 @@ class Twins:
         self.next_deadline_ms()
 
 
-OTHER_SITES = (site("iasi", "RO", seats=2), site("pescara", "IT", seats=1))
+OTHER_SITES = (site("iasi", "RO", seats=2), site("pescara", "IT", seats=1, training_rooms=("s1",)))
 SEATS = st.sampled_from([None, "s1", "s2"])
 
 
@@ -354,6 +354,20 @@ def test_an_agent_who_has_left_finishes_the_call_on_the_terms_of_the_old_team() 
     assert [left.handling.count for left in state.roster.left_teams] == [1]
     assert {told.team_id: told.handling.count for told in state.roster.teams} == {"old": 0, "t": 0}
     assert values(again) == values(bench.engine)
+
+
+def test_who_sits_in_a_training_room_takes_no_seat_after_a_restore_either() -> None:
+    sites = (SITE, site("iasi", "RO", seats=1, training_rooms=("aula-",)))
+    people = [agent(name, "aquila", site_id=SiteId("iasi")) for name in "ABC"]
+    description = organisation([team("aquila")], [portfolio("gold", "aquila")], people, sites=sites)
+    bench = Bench(description)
+    bench.sign_in(0, "A", seat="aula-1")
+
+    engine = through_bytes(bench.engine, description)
+
+    engine.handle(e.AgentSignedIn(agent_id=AgentId("B")), now_ms=3_000)
+    with pytest.raises(EventRejected, match="all 1 seats"):
+        engine.handle(e.AgentSignedIn(agent_id=AgentId("C")), now_ms=3_000)
 
 
 def test_an_agent_on_a_site_that_went_and_came_back_holds_no_seat_of_the_new_one() -> None:
