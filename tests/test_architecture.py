@@ -17,8 +17,10 @@ CORE_STANDARD_LIBRARY = {"bisect", "collections", "datetime", "enum", "heapq", "
 LAYERS = (
     {"core"},
     {"wire", "reading", "settings", "organisation_files", "journal", "pseudonym", "secret_files"},
-    {"simulation", "reports", "service", "gateway", "play"},
+    {"simulation", "service", "gateway", "play"},
     {"journal_tools"},
+    {"command_line"},
+    {"reports"},
     {"terminal", "cli", "__main__"},
 )
 """Parts of the router, each of which may import those of its own layer and of the layers before."""
@@ -27,6 +29,7 @@ HOMES = {
     "aiomqtt": "service/mqtt.py",
     "amqtt": "service/broker.py",
     "msgpack": "wire.py",
+    "jinja2": "reports/pages.py",
     "networkx": "core/organisation.py",
     "paho": "service/mqtt.py",
     "prometheus_client": "service/metrics.py",

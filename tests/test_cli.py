@@ -172,12 +172,12 @@ def main(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Any]:
     """Run a command in this process: what starts no loop and no child is the same there, and twenty times as fast."""
-    from router import cli
+    from router import cli, command_line
 
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     # As in a pipe, wherever pytest writes to.
-    monkeypatch.setattr(cli.console, "width", 200)
+    monkeypatch.setattr(command_line.console, "width", 200)
 
     def run(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["router", *map(str, arguments)])

@@ -341,7 +341,7 @@ def test_a_month_says_which_company_it_served_in_the_end_and_in_which_zone() -> 
 def test_counting_begins_with_the_router_or_the_first_call() -> None:
     silent, resumed = centre(), centre()
     silent.ready("A", at=5)
-    assert silent.engine.counting_since_ms is None
+    assert [silent.engine.counting_since_ms] == [None]
     silent.arrive(10, "c", "K")
     resumed.at(7, e.RouterResumed(epoch=1))
     resumed.arrive(10, "c", "K")
