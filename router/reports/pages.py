@@ -6,7 +6,7 @@ The page is one file that needs nothing else and can be printed. The same report
 import base64
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import jinja2
 import msgspec
@@ -80,13 +80,14 @@ def _spans_table(section: Section) -> Table:
     table.add_column("")
     for span in spans:
         table.add_column(span.period + ("" if span.is_complete else " (incomplete)"), justify="right")
-    table.add_column("limit")
-    for place, first in enumerate(spans[0].figures):
-        figures = [span.figures[place] for span in spans]
-        table.add_row(first.name, *(_cell(each, first.name) for each in figures), _limit(figures))
+    has_limits = any(limit for _, limit, _ in _lines(spans))
+    if has_limits:
+        table.add_column("limit")
+    for name, limit, figures in _lines(spans):
+        table.add_row(name, *(_cell(each, name) for each in figures), *([limit] if has_limits else []))
     table.add_section()
-    for name in spans[0].counts:
-        table.add_row(_words(name), *(_grouped(span.counts[name]) for span in spans), "")
+    for name in _calls(spans[0]):
+        table.add_row(_words(name), *(_grouped(span.counts[name]) for span in spans))
     return table
 
 
@@ -125,6 +126,16 @@ def _value(figure: Figure) -> str:
     if figure.value is None:
         return str(Verdict.NOT_KNOWN if figure.denominator else Verdict.NO_DATA)
     return f"{figure.value} {figure.unit}"
+
+
+def _calls(span: Span) -> list[str]:
+    """The names of what is counted in calls; sums of time are in the means, and in the other forms."""
+    return [name for name in span.counts if not name.endswith("_ms")]
+
+
+def _main(span: Span) -> list[Figure]:
+    """What a row a month has room for; the variants of the service level are in the other forms."""
+    return [each for each in span.figures if not each.key.startswith("service_level")]
 
 
 def _limit(figures: Iterable[Figure]) -> str:
@@ -184,13 +195,13 @@ def as_page(report: Report) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"words": _words, "grouped": _grouped, "value": _value}
+    environment.filters |= {"words": _words, "grouped": _grouped, "value": _value, "calls": _calls, "main": _main}
     full = report.sections[:1] if _is_long(report) else report.sections
     sections = []
     for section in full:
         spans = [span for span in section.spans if not _is_month(span)] or list(section.spans)
         months = [span for span in section.spans if _is_month(span)]
-        chart = base64.b64encode(months_chart(months)).decode("ascii")
+        chart = base64.b64encode(months_chart(months)).decode("ascii") if months else ""
         sections.append({"section": section, "spans": spans, "months": months, "chart": chart})
     page = environment.get_template("report.html.j2")
     return page.render(
@@ -202,7 +213,7 @@ def as_page(report: Report) -> str:
     )
 
 
-def _lines(spans: list[Span]) -> Iterator[tuple[str, str, list[Figure]]]:
+def _lines(spans: Sequence[Span]) -> Iterator[tuple[str, str, list[Figure]]]:
     """Name, limit and the figure of each span, a line a figure."""
     for place, first in enumerate(spans[0].figures):
         figures = [span.figures[place] for span in spans]

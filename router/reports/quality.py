@@ -201,14 +201,14 @@ def wait_figures(counts: WaitCounts, quality: Quality) -> tuple[Figure, ...]:
     """
     some = ""
     if counts.navigated < counts.answered:
-        some = f"navigation time is known of {counts.navigated} of {counts.answered} answered calls"
+        some = f"navigation time is known of {counts.navigated:,} of {counts.answered:,} answered calls"
     navigated_ms, most = counts.navigation_ms + counts.navigated_wait_ms, quality.wait_mean_max_s
     return (
         _mean("mean_wait", "mean wait", "wait / answered", counts.wait_ms, counts.answered, at_most=most),
         _mean(
             "mean_wait_navigated",
             "mean wait with navigation",
-            "(navigation + wait) / answered",
+            "(navigation + wait) / answered, where navigation is known",
             navigated_ms,
             counts.navigated,
             at_most=most,
@@ -217,7 +217,7 @@ def wait_figures(counts: WaitCounts, quality: Quality) -> tuple[Figure, ...]:
         _mean(
             "mean_navigation",
             "mean navigation",
-            "navigation / answered",
+            "navigation / answered, where navigation is known",
             counts.navigation_ms,
             counts.navigated,
             note=some,
@@ -231,9 +231,11 @@ def _shares_within(counts: WaitCounts, quality: Quality, some_note: str) -> Iter
     """Of answered calls, at most and less than the threshold; then so with navigation, where it is known."""
     (within_s, _), unknown = _thresholds_of(counts, quality)
     least = quality.within_share_min_percent if within_s == quality.within_s else None
-    waits = ("", "wait", counts.answered, "")
-    navigated = (" with navigation", "navigation + wait", counts.navigated, some_note)
-    for key, (title, what, of, note), sign, met in (
+    waits = ("", "wait", "", counts.answered, "")
+    navigated = (
+        " with navigation", "navigation + wait", ", where navigation is known", counts.navigated, some_note
+    )  # fmt: skip
+    for key, (title, what, where, of, note), sign, met in (
         ("within", waits, "<=", counts.answered_soon),
         ("within_strictly", waits, "<", counts.answered_sooner),
         ("within_navigated", navigated, "<=", counts.navigated_soon),
@@ -241,8 +243,8 @@ def _shares_within(counts: WaitCounts, quality: Quality, some_note: str) -> Iter
     ):
         yield _share(
             key,
-            f"answered within {within_s} s ({sign}){title}",
-            f"{what} {sign} {within_s} s / answered",
+            f"answered within {within_s} s ({sign}), variant B{title}",
+            f"{what} {sign} {within_s} s / answered{where}",
             met,
             of,
             unknown=unknown,
