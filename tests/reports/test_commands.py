@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from router.cli import main
+from router.command_line import console
 from router.core import Limits
 from router.journal import SqliteJournal
 from router.service.recovery import finish_snapshot, recover, write_snapshot
@@ -47,6 +48,9 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    # A terminal may be narrow, and wrap what is looked for.
+    monkeypatch.setattr(console, "width", 200)
+
     def run(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["router", "report", *map(str, arguments), str(SMALL)])
         with pytest.raises(SystemExit) as ended:
