@@ -9,7 +9,9 @@ import pytest
 
 from router.core import Engine
 from router.core import events as e
+from router.core.decisions import OfferCall
 from router.core.model import (
+    AgentId,
     CallId,
     ClientId,
     OrganisationDescription,
@@ -20,7 +22,19 @@ from router.core.model import (
     TeamId,
 )
 from router.core.tallies import PlaceAnswers, PortfolioMonth
-from tests.core.builders import SITE, Bench, agent, client, organisation, owned_by, portfolio, site, team, the_offer
+from tests.core.builders import (
+    SITE,
+    Bench,
+    accepted,
+    agent,
+    client,
+    organisation,
+    owned_by,
+    portfolio,
+    site,
+    team,
+    the_offer,
+)
 
 ROME = ZoneInfo("Europe/Rome")
 
@@ -458,3 +472,21 @@ def test_counts_go_through_a_snapshot_whole_and_old_ones_can_be_read() -> None:
 
     (month,) = again.tallies()
     assert (month.arrived, month.counted_by) == (3, ((0, 0), (20, 5)))
+
+
+def test_a_call_that_waits_across_a_restore_counts_with_its_navigation_and_its_owner_on_shift() -> None:
+    bench = owned()
+    bench.sign_in(0, "O")
+    bench.arrive(1, "x", "X", navigation_ms=3_000)
+    state, past = bench.engine.state_in_parts()
+
+    again = Engine.restored(bench.engine._organisation.description, state, past)
+    (offer,) = again.handle(e.AgentReady(agent_id=AgentId("O")), now_ms=2_000)
+    assert isinstance(offer, OfferCall)
+    again.handle(accepted(offer), now_ms=2_000)
+    again.handle(e.CallConnected(call_id=offer.call_id), now_ms=2_000)
+
+    (month,) = again.tallies()
+    ((answer,), (team_t,)) = month.answers, month.owned
+    assert (answer.navigated, answer.navigation_ms, answer.navigated_wait_ms) == (1, 3_000, 1_000)
+    assert (team_t.on_shift, team_t.on_shift_by_owner) == (1, 1)
