@@ -29,7 +29,7 @@ def months_chart(spans: Sequence[Span]) -> bytes:
     """Mean waits and shares of months below each other, with their limits; a month without data has no point."""
     panels = [rows for keys in _SHOWN if (rows := _rows(spans, keys))]
     with rc_context(_STYLE):
-        drawing = Drawing(figsize=(7.4, 0.4 + 1.9 * len(panels)), layout="constrained")
+        drawing = Drawing(figsize=(9.4, 0.4 + 2.1 * len(panels)), layout="constrained")
         axes = drawing.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for each, rows in zip(axes, panels, strict=True):
             _draw(each, spans, rows)
@@ -71,4 +71,4 @@ def _draw(axes: Axes, spans: Sequence[Span], rows: Sequence[Sequence[Figure]]) -
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=len(rows) + 1, frameon=False)
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False)
