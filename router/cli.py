@@ -51,6 +51,7 @@ from router.planning.portfolio_commands import portfolio_app
 from router.planning.sizes import too_many_backups
 from router.planning.staffing_commands import roster_app, staffing
 from router.play import Platform
+from router.reports.commands import report_app
 from router.reports.graph import GraphSummary, as_text, find_portfolio, summarise_graph
 from router.service.app import (
     Addresses,
@@ -116,6 +117,7 @@ app.add_typer(journal_app, name="journal")
 app.add_typer(portfolio_app, name="portfolio")
 app.add_typer(roster_app, name="roster")
 app.command()(staffing)
+app.add_typer(report_app, name="report")
 
 
 Mapping = Annotated[

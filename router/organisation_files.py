@@ -33,6 +33,7 @@ from router.core.model import (
     Ownership,
     Portfolio,
     PortfolioId,
+    Quality,
     Segment,
     Skill,
     Supplier,
@@ -82,6 +83,8 @@ class _Heading(Struct, frozen=True, kw_only=True):
 
     skills: tuple[Annotated[Skill, Id], ...] = ()
     default_portfolio: Annotated[PortfolioId, Id] = PortfolioId("")
+    company: Annotated[str, Id] = "operator"
+    quality: Quality = Quality()
     agents_file: Path | None = None
     clients_file: Path | None = None
 
@@ -138,6 +141,8 @@ def read_organisation(path: Path, pseudonym: Pseudonym) -> tuple[OrganisationDes
         agents=tuple(rows("agents", Agent, heading.agents_file)),
         clients=_clients(rows("clients", ClientRow, heading.clients_file), pseudonym, problems),
         default_portfolio=heading.default_portfolio,
+        company=heading.company,
+        quality=heading.quality,
         where=path.name,
     )
     return description, tuple(problems)

@@ -27,10 +27,10 @@ LAYERS = (
         "pseudonym",
         "secret_files",
     },
-    {"simulation", "reports", "service", "gateway", "play"},
+    {"simulation", "service", "gateway", "play"},
     {"journal_tools"},
     {"command_line"},
-    {"planning"},
+    {"planning", "reports"},
     {"terminal", "cli", "__main__"},
 )
 """Parts of the router, each of which may import those of its own layer and of the layers before."""
@@ -40,6 +40,7 @@ HOMES = {
     "amqtt": "service/broker.py",
     "holidays": "calendars.py",
     "msgpack": "wire.py",
+    "jinja2": "reports/pages.py",
     "networkx": "core/organisation.py",
     "paho": "service/mqtt.py",
     "prometheus_client": "service/metrics.py",

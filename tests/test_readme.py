@@ -50,6 +50,7 @@ def test_the_first_call(tmp_path: Path) -> None:
         "docs/deciding.md",
         "docs/journal.md",
         "docs/portfolios.md",
+        "docs/reports.md",
         "docs/security.md",
         "docs/staffing.md",
         "docs/wire.md",

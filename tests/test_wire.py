@@ -134,6 +134,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "oldest_wait_ms": st.integers(0, 2**53),
     "sequence": st.integers(0, 2**62 - 1),
     "lease_s": st.integers(10, 86_400),
+    "navigation_ms": st.integers(0, 3_600_000),
     "calls": st.lists(st.builds(LiveCall, call_id=IDS, agent_id=st.none() | IDS), max_size=5).map(tuple),
     "agents": st.lists(st.builds(LiveAgent, agent_id=IDS, ready=st.booleans()), max_size=5).map(tuple),
     **dict.fromkeys(
@@ -299,6 +300,8 @@ def test_of_a_key_that_comes_twice_the_last_counts() -> None:
         (msgpack.packb(ARRIVED | {"skills": [{"skill": "mobile"}] * 17}), "`$.skills`"),
         (msgpack.packb(ARRIVED | {"head_start_s": 2**64 - 1}), "`$.head_start_s`"),
         (msgpack.packb(ARRIVED | {"head_start_s": 1.5}), "`$.head_start_s`"),
+        (msgpack.packb(ARRIVED | {"navigation_ms": -1}), "`$.navigation_ms`"),
+        (msgpack.packb(ARRIVED | {"navigation_ms": 3_600_001}), "`$.navigation_ms`"),
         (msgpack.packb(ARRIVED | {"caller": "+390612345678"}), "`caller`"),
         (msgpack.packb(ARRIVED | {"caller": 39}), "`caller`"),
         (msgpack.packb(ARRIVED | {"caller": "0" * 32, "caller_number": "06"}), "`caller_number`"),

@@ -164,6 +164,8 @@ HEADING = """\
 
 skills = ["consumer", "business", "retention", "data", "billing", "english-service"]
 default_portfolio = "front-consumer"
+# What AGCOM asks of a contact centre (255/24/CONS): a mean wait of at most 150 s, 40 % answered within 20 s.
+quality = { within_s = 20, short_abandon_s = 5, wait_mean_max_s = 150, within_share_min_percent = 40 }
 agents_file = "agents.csv"
 clients_file = "clients.csv"
 

@@ -108,7 +108,7 @@ class Engine:
         self._roster = Roster(self._organisation, plans_max=limits.plans_max, plan_members_max=limits.plan_members_max)
         self._waiting = WaitingRoom()
         self._deadlines = Deadlines()
-        self._tallies = Tallies()
+        self._tallies = Tallies(description)
         self._calls: dict[CallId, CallRecord] = {}
         # A plain dictionary walks over all it has lost to find its first: 6 µs a call.
         self._past: OrderedDict[CallId, CallRecord] = OrderedDict()
@@ -236,6 +236,11 @@ class Engine:
         """Every month of every portfolio since the first event, sorted by month, then portfolio."""
         return self._tallies.seen()
 
+    @property
+    def counting_since_ms(self) -> int | None:
+        """From when on `tallies` count, in milliseconds since the epoch; None: nothing has happened yet."""
+        return self._tallies.since_ms
+
     # --- Snapshots ---
 
     def state_in_parts(self, *, part_calls: int = 256) -> tuple[EngineState, Iterator[PastCalls]]:
@@ -261,6 +266,7 @@ class Engine:
             deadlines=deadlines_state(self._deadlines),
             deadlines_set=self._deadlines.sequence,
             tallies=self._tallies.seen(),
+            counting_since_ms=self._tallies.since_ms,
         )
         past = list(self._past.values())
         starts = range(0, len(past), part_calls)
@@ -285,7 +291,7 @@ class Engine:
         engine._offers_by_end.update(state.offers_by_end)
         roster, people = engine._roster, state.roster.agents
         restore_roster(roster, state.roster)
-        engine._tallies = Tallies(state.tallies)
+        engine._tallies = Tallies(description, state.tallies, state.counting_since_ms)
         engine._calls, engine._waiting = restore_calls(
             state.calls, roster, people, engine._organisation.find_client, engine._tallies, state.now_ms
         )
@@ -323,6 +329,8 @@ class Engine:
         portfolio, call.found_by = self._organisation.find_portfolio(call.client, event.portfolio_id, event.segment)
         self._calls[call.call_id] = call
         self._find_owner(call)
+        call.navigation_ms = event.navigation_ms
+        call.owner_on_shift = call.owner is not None and call.owner.status is not AGENT_SIGNED_OUT
         call.note(self._now, "arrived")
         record = self._roster.portfolios[portfolio.portfolio_id]
         record.arrived += 1
@@ -666,7 +674,9 @@ class Engine:
         call.outcome = outcome
         call.ended_ms = self._now
         call.portfolio.outcomes[outcome] += 1
-        self._tallies.ended(call.portfolio.portfolio, outcome, now_ms=self._now)
+        has_waited_in_vain = outcome is Outcome.ABANDONED and call.connected_ms is None
+        abandoned_ms = self._now - call.arrived_ms if has_waited_in_vain else None
+        self._tallies.ended(call.portfolio.portfolio, outcome, abandoned_ms=abandoned_ms, now_ms=self._now)
         call.note(self._now, f"ended: {outcome}")
         del self._calls[call.call_id]
         self._past[call.call_id] = call
@@ -692,10 +702,24 @@ class Engine:
         place = agent.group.key[:4]
         if call.connected_ms is not None:
             call.answer = self._tallies.transferred(portfolio, place, now_ms=now)
-        elif call.callback:
-            call.answer = self._tallies.called_back(portfolio, place, now_ms=now)
+            return
+        if call.callback:
+            answer = self._tallies.called_back(portfolio, place, now_ms=now)
         else:
-            call.answer = self._tallies.answered(portfolio, place, wait_ms=now - call.arrived_ms, now_ms=now)
+            wait_ms = now - call.arrived_ms
+            answer = self._tallies.answered(
+                portfolio, place, wait_ms=wait_ms, navigation_ms=call.navigation_ms, now_ms=now
+            )
+        call.answer = answer
+        owner = call.owner
+        if owner is not None:
+            answer.month.count_owned(
+                owner.team.team.team_id,
+                by_owner=agent is owner,
+                by_backup=agent in call.backups,
+                on_shift=call.owner_on_shift,
+                called_back=call.callback,
+            )
 
     def _talked(self, call: CallRecord, agent: AgentRecord) -> None:
         """Caller and agent do not hear each other any more."""
@@ -999,7 +1023,7 @@ class Engine:
         for call in homeless:
             self._waiting.leave(call)
         self._organisation = organisation
-        self._tallies.follow()
+        self._tallies.follow(event.description)
         for agent in self._roster.adopt(organisation):
             homeless.extend(self._part_with(agent))
         for agent in self._roster.agents.values():
@@ -1053,6 +1077,7 @@ class Engine:
     def _router_resumed(self, event: e.RouterResumed) -> None:
         """Give everyone whom the router's absence may have kept from answering a full deadline again."""
         now = self._now
+        self._tallies.begin(now)
         if event.limits is not None:
             self._limits = event.limits
         for agent in self._roster.agents.values():

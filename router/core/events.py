@@ -71,6 +71,8 @@ class CallArrived(CallEvent, frozen=True, kw_only=True):
     countries: Annotated[tuple[Country, ...], Meta(max_length=64)] = ()
     """Where the agent may sit; empty: anywhere the portfolio allows."""
     head_start_s: Annotated[int, Meta(ge=-86_400, le=86_400)] = 0
+    navigation_ms: Annotated[int, Meta(ge=0, le=3_600_000)] | None = None
+    """From dialling to the moment at which an agent could be asked for; None: the platform does not say."""
 
 
 class CallAbandoned(CallEvent, frozen=True, kw_only=True):

@@ -123,6 +123,9 @@ class CallState(Struct, frozen=True, array_like=True, gc=False):
     ended_ms: int | None
     outcome: Outcome | None
     steps: tuple[Step, ...]
+    # Later fields have defaults, so that snapshots from before can be read.
+    navigation_ms: int | None = None
+    owner_on_shift: bool = False
 
 
 PastCalls = tuple[CallState, ...]
@@ -239,6 +242,7 @@ class EngineState(Struct, frozen=True, array_like=True, gc=False):
     deadlines_set: int
     """The sequence number of the last one; those set from now on go on from here."""
     tallies: tuple[PortfolioMonth, ...]
+    counting_since_ms: int | None = None
 
 
 LEFT_OUT: Mapping[str, Mapping[str, str]] = {
@@ -292,7 +296,16 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     },
     "WaitingRoom": {"count": "counted", "_last_stamp": "only grows, so that stamps differ"},
     "Deadlines": {"_clean_at": "when void ones are next dropped"},
-    "Tallies": {"_present": "the month of the present moment, asked of the calendar again"},
+    "Tallies": {
+        "_company": "in the organisation",
+        "_present": "the month of the present moment, asked of the calendar again",
+        "_short_ms": "in the organisation",
+        "_within_ms": "in the organisation",
+        "since_ms": "as `counting_since_ms`",
+    },
+    "MonthRecord": {"seen": "made again when asked for"},
+    "AnswerRecord": {"month": "the month that it is in", "place": "its first four fields"},
+    "OwnedRecord": {},
     "Engine": {
         "_handlers": "code",
         "_organisation": "kept by whoever keeps the state",
@@ -335,6 +348,8 @@ def call_state(call: CallRecord) -> CallState:
         call.ended_ms,
         call.outcome,
         tuple(call.steps),
+        call.navigation_ms,
+        call.owner_on_shift,
     )
 
 
@@ -642,6 +657,8 @@ def _restore_call(state: CallState, roster: Roster, persons: _People) -> CallRec
     call.ended_ms = state.ended_ms
     call.outcome = state.outcome
     call.steps.extend(state.steps)
+    call.navigation_ms = state.navigation_ms
+    call.owner_on_shift = state.owner_on_shift
     return call
 
 

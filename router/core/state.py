@@ -197,9 +197,9 @@ class CallRecord:
 
     __slots__ = (
         "agent", "answer", "arrived_ms", "asked", "backups", "blocked", "call_id", "callback", "client", "client_id",
-        "connected_ms", "decided_ms", "ended_ms", "found_by", "head_start_ms", "held_until_ms", "offer", "outcome",
-        "owner", "placed_ms", "plan", "portfolio", "queued_ms", "rank_ms", "rings_open", "rule", "stamp", "status",
-        "steps", "timer",
+        "connected_ms", "decided_ms", "ended_ms", "found_by", "head_start_ms", "held_until_ms", "navigation_ms",
+        "offer", "outcome", "owner", "owner_on_shift", "placed_ms", "plan", "portfolio", "queued_ms", "rank_ms",
+        "rings_open", "rule", "stamp", "status", "steps", "timer",
     )  # fmt: skip
 
     def __init__(
@@ -225,7 +225,11 @@ class CallRecord:
         self.queued_ms = arrived_ms
         self.status = CallStatus.WAITING
         self.callback = False
+        self.navigation_ms: int | None = None
+        """From dialling to the arrival, as the platform says."""
         self.owner: AgentRecord | None = None
+        self.owner_on_shift = False
+        """Whether the owner was signed in when the call arrived."""
         self.backups: tuple[AgentRecord, ...] = ()
         self.held_until_ms: int | None = None
         """The owner alone may take the call until then; None: not held."""

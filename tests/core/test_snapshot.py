@@ -37,7 +37,15 @@ from router.core.snapshot import (
     TeamState,
 )
 from router.core.state import AgentRecord, CallRecord, Group, PortfolioRecord, SiteRecord, TeamRecord
-from router.core.tallies import Tallies
+from router.core.tallies import (
+    AnswerRecord,
+    MonthRecord,
+    OwnedAnswers,
+    OwnedRecord,
+    PlaceAnswers,
+    PortfolioMonth,
+    Tallies,
+)
 from router.core.waiting import WaitingRoom
 from tests.core.builders import (
     SITE,
@@ -480,6 +488,9 @@ def test_every_attribute_is_kept_or_has_a_reason_to_be_left_out() -> None:
         "WaitingRoom": (set(WaitingRoom.__slots__), set()),
         "Deadlines": (set(Deadlines.__slots__), {"heap", "_sequence"}),
         "Tallies": (set(Tallies.__slots__), {"_months"}),
+        "MonthRecord": (set(MonthRecord.__slots__), set(PortfolioMonth.__struct_fields__)),
+        "AnswerRecord": (set(AnswerRecord.__slots__), set(PlaceAnswers.__struct_fields__)),
+        "OwnedRecord": (set(OwnedRecord.__slots__), set(OwnedAnswers.__struct_fields__)),
         "Engine": (set(vars(engine)), {"_now", *(f"_{field}" for field in EngineState.__struct_fields__)}),
     }
 
