@@ -92,6 +92,8 @@ from router.wire import (
 pseudonym = Pseudonymiser(b"k" * 32).of
 
 CALL = "acd/v1/in/main/call/c1"
+AGENT = "acd/v1/in/main/agent/a1"
+RESYNC = "acd/v1/in/main/admin/resync"
 ARRIVED: dict[str, Any] = {"v": 1, "id": "e1", "type": "call_arrived", "call_id": "c1"}
 
 
@@ -330,6 +332,34 @@ def test_a_sender_learns_before_sending_that_a_payload_is_too_large() -> None:
         encode_input("e1", CallArrived(call_id=CallId("c1")), caller_number="1" * PAYLOAD_BYTES_MAX)
 
     assert refusal.value.reason is Rejection.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("fields", "topic", "at"),
+    [
+        ({"type": "call_arrived", "call_id": "c/1"}, CALL, "$.call_id"),
+        ({"type": "call_arrived", "call_id": "c1", "client_id": "K 1"}, CALL, "$.client_id"),
+        ({"type": "call_arrived", "call_id": "c1", "segment": "+390862"}, CALL, "$.segment"),
+        ({"type": "call_transferred", "call_id": "c1", "portfolio_id": "gold\n"}, CALL, "$.portfolio_id"),
+        ({"type": "offer_accepted", "agent_id": "a1", "call_id": "c#", "offer_id": "o1"}, AGENT, "$.call_id"),
+        ({"type": "offer_accepted", "agent_id": "a1", "call_id": "c1", "offer_id": "é"}, AGENT, "$.offer_id"),
+        ({"type": "agent_not_ready", "agent_id": "a1", "reason": "a break"}, AGENT, "$.reason"),
+        ({"type": "agent_signed_in", "agent_id": "a1", "seat": "1/2"}, AGENT, "$.seat"),
+        ({"type": "platform_resynced", "calls": [{"call_id": "c1"}, {"call_id": "c 2"}]}, RESYNC, "$.calls[1].call_id"),
+        (
+            {"type": "platform_resynced", "agents": [{"agent_id": "a+", "ready": True}]},
+            RESYNC,
+            "$.agents[0].agent_id",
+        ),
+    ],
+)
+def test_ids_of_other_characters_are_refused_by_name_and_not_repeated(
+    fields: dict[str, Any], topic: str, at: str
+) -> None:
+    refusal = refused({"v": 1, "id": "e1"} | fields, topic)
+
+    assert refusal.reason is Rejection.UNREADABLE
+    assert refusal.detail == f"expected letters, digits and ._:@- alone - at `{at}`"
 
 
 @pytest.mark.parametrize("version", [0, 2, -1, 2**64 - 1])

@@ -55,7 +55,7 @@ def compact(
         limits: For an engine that begins with the first record, as for recovery.
         retention_days: Records older than this are purged; None: none are.
         now_ms: The present, in milliseconds since the epoch.
-        on_record: Told of the offset of each record that is read.
+        on_record: See `recover`.
         on_step: Told what is done now, for people.
 
     Raises:

@@ -70,8 +70,6 @@ _STUCK_AFTER_S: Final = 15.0
 _JOURNAL_RETRY_S: Final = 1.0
 # A standby takes over when it has seen no renewal for some seconds, see `standby`.
 _RENEW_EVERY_S: Final = 1.0
-# Some ten milliseconds' worth of a start.
-_RECORDS_PER_LOOK: Final = 256
 _PURGE_EVERY_S: Final = 3_600.0
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 86_400_000
@@ -236,7 +234,7 @@ class Service:
 
         Args:
             if_epoch: See `Journal.claim`.
-            on_record: Told of the offset of each record that is read.
+            on_record: See `recover`.
 
         Raises:
             OrganisationError: The files of the organisation have problems.
@@ -288,7 +286,7 @@ class Service:
         def on_read(offset: int) -> None:
             nonlocal renewed_s
             on_record(offset)
-            if offset % _RECORDS_PER_LOOK == 0 and time.monotonic() - renewed_s > _RENEW_EVERY_S:
+            if time.monotonic() - renewed_s > _RENEW_EVERY_S:
                 renewed_s = time.monotonic()
                 self._renew_claim()
 
