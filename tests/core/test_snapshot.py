@@ -210,7 +210,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(descriptions(), st.tuples(versions(), versions()), STEPS)
 def test_a_restored_engine_decides_alike(
     first: OrganisationDescription, later: tuple[OrganisationDescription, ...], steps: list[tuple[Any, ...]]
