@@ -224,8 +224,7 @@ def run(
     task = progress.add_task("recovering", total=None)
 
     def on_record(offset: int) -> None:
-        if offset % _RECORDS_PER_UPDATE == 0:
-            progress.update(task, completed=offset)
+        progress.update(task, completed=offset)
 
     def on_started(addresses: Addresses) -> None:
         nonlocal player
@@ -669,8 +668,7 @@ def compact_journal(config: Config = Path()) -> None:
     task = progress.add_task("", total=None)
 
     def on_record(offset: int) -> None:
-        if offset % _RECORDS_PER_UPDATE == 0:
-            progress.update(task, completed=offset)
+        progress.update(task, completed=offset)
 
     with progress:
         done = compact(

@@ -32,7 +32,8 @@ RECORDS_REMEMBERED: Final = 1_000
 # that are refused, the last quarter of a million.
 _REFUSALS_REMEMBERED: Final = 5_000
 _DIGEST_BYTES: Final = 20
-"""Digests of 16 bytes, of older versions, were made in another way: they are not compared."""
+# Of older versions, and made in another way: not compared.
+_OLD_DIGEST_BYTES: Final = 16
 # A hash a record would be a tenth of a recovery; without `TimePassed` in between this bounds what waits for one.
 _RECORDS_PER_FOLD: Final = 256
 
@@ -164,7 +165,8 @@ class Decider:
         if type(event) is TimePassed:
             self._fold()
             told = event.digest
-            if told is not None and told != self._folded and len(told) == _DIGEST_BYTES and self.diverged_at is None:
+            is_comparable = told is not None and len(told) != _OLD_DIGEST_BYTES
+            if is_comparable and told != self._folded and self.diverged_at is None:
                 self.diverged_at = offset
             return self.serve_deadlines(at_ms)
         try:
@@ -237,10 +239,11 @@ class Decider:
             self._unfolded.clear()
 
 
+# The rule twice, since one name alone would not give a tuple.
 _WORDS_OF: Final = {
-    kind: attrgetter(*(name for name in ("call_id", "agent_id", "rule") if name in kind.__struct_fields__))
+    kind: attrgetter(*(name for name in ("call_id", "agent_id") if name in kind.__struct_fields__), "rule", "rule")
     for kind in OUTPUT_TYPES.values()
     if issubclass(kind, Decision)
 }
-"""All that tells one run's decisions from another's, by type; more than one, so that each gives a tuple."""
+"""All that tells one run's decisions from another's, by type of decision."""
 _encode: Final = Encoder().encode

@@ -221,7 +221,7 @@ def _from_snapshot(journal: Journal, shard: str) -> Decider | None:
 
 
 def organisation_offsets(journal: Journal, shard: str) -> list[int]:
-    """The records of organisations that the snapshots need.
+    """The records of organisations that the snapshots need, those apart that this version cannot read.
 
     Raises:
         JournalDamaged: A snapshot is not what was written.
@@ -230,6 +230,9 @@ def organisation_offsets(journal: Journal, shard: str) -> list[int]:
     offsets = set()
     for offset in journal.snapshot_offsets(shard):
         body = journal.get_snapshot(shard, offset)
+        if body[:1] != bytes([SNAPSHOT_FORMAT]):
+            # No start of this version begins there; kept until newer ones take its place.
+            continue
         try:
             head = _decode(next(_frames(zlib.decompress(memoryview(body)[1:]))), _Head)
         except (msgspec.MsgspecError, zlib.error, struct.error, StopIteration) as error:

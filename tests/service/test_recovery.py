@@ -175,6 +175,13 @@ def test_records_that_were_purged_are_not_needed_with_a_snapshot(journal: Sqlite
     assert state_digest(recovered(journal)) == state_digest(was)
 
 
+def test_a_snapshot_of_an_older_version_keeps_nothing_from_being_purged(journal: SqliteJournal) -> None:
+    journal.put_snapshot("main", 5, b"\x01of an older version")
+    journal.put_snapshot("main", 9, snapshot_at(9))
+
+    assert organisation_offsets(journal, "main") == [1]
+
+
 def test_without_snapshot_or_records_the_way_back_is_a_backup(journal: SqliteJournal) -> None:
     journal.put_snapshot("main", 9, b"damaged")
     journal.purge("main", through=9, keep=[1], month="1970-01", counts=b"")
