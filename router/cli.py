@@ -11,11 +11,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple, NoReturn, TextIO
+from typing import Annotated, Final, NamedTuple, NoReturn
 from urllib.parse import quote
 
 import msgspec
@@ -25,6 +25,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from router.command_line import (
+    AsJson,
+    Config,
+    UsageError,
+    console,
+    errors,
+    help_without_subcommand,
+    organisation_of,
+    print_json,
+    working,
+)
 from router.core import OrganisationError, Problem, RouterError
 from router.core.decisions import Decision
 from router.core.events import AgentEvent
@@ -36,16 +47,18 @@ from router.journal import SqliteJournal
 from router.journal_tools.compaction import compact
 from router.journal_tools.export import export, prove
 from router.journal_tools.verification import verify
+from router.planning.portfolio_commands import portfolio_app
+from router.planning.sizes import too_many_backups
+from router.planning.staffing_commands import roster_app, staffing
 from router.play import Platform
+from router.reports.commands import report_app
 from router.reports.graph import GraphSummary, as_text, find_portfolio, summarise_graph
 from router.service.app import (
     Addresses,
     access_of,
-    checked_organisation,
     embedded_url_of,
     keeping_of,
     limits_of,
-    pseudonymiser_of,
     serve,
     warnings_of,
 )
@@ -88,12 +101,6 @@ _SPEED_MAX: Final = 1_000.0
 _REFUSALS_SHOWN: Final = 10
 # Drawing progress costs more than recovering a record.
 _RECORDS_PER_UPDATE: Final = 1_000
-# What a pipe or a file gets: wide enough that a row stays on a line.
-_WIDTH_WITHOUT_TERMINAL: Final = 200
-
-
-class _UsageError(typer.TyperException):
-    exit_code = 2
 
 
 app = typer.Typer(
@@ -107,24 +114,12 @@ journal_app = typer.Typer(
     help="Verify, export or compact the journal.", invoke_without_command=True, rich_markup_mode=None
 )
 app.add_typer(journal_app, name="journal")
+app.add_typer(portfolio_app, name="portfolio")
+app.add_typer(roster_app, name="roster")
+app.command()(staffing)
+app.add_typer(report_app, name="report")
 
 
-def _width_of(stream: TextIO) -> int | None:
-    return None if stream.isatty() or "COLUMNS" in os.environ else _WIDTH_WITHOUT_TERMINAL
-
-
-console = Console(highlight=False, width=_width_of(sys.stdout))
-errors = Console(stderr=True, highlight=False, width=_width_of(sys.stderr))
-
-Config = Annotated[
-    Path,
-    typer.Argument(
-        metavar="CONFIG",
-        help="The settings file, or the directory that holds router.toml.",
-        show_default="the current directory",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Mapping = Annotated[
     Path | None,
     typer.Option(
@@ -189,18 +184,12 @@ def _common(
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    _help_without_subcommand(context)
+    help_without_subcommand(context)
 
 
 @journal_app.callback()
 def _journal(context: typer.Context) -> None:
-    _help_without_subcommand(context)
-
-
-def _help_without_subcommand(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        errors.print(context.get_help(), markup=False)
-        raise typer.Exit(_UsageError.exit_code)
+    help_without_subcommand(context)
 
 
 @app.command()
@@ -235,8 +224,7 @@ def run(
     task = progress.add_task("recovering", total=None)
 
     def on_record(offset: int) -> None:
-        if offset % _RECORDS_PER_UPDATE == 0:
-            progress.update(task, completed=offset)
+        progress.update(task, completed=offset)
 
     def on_started(addresses: Addresses) -> None:
         nonlocal player
@@ -318,10 +306,10 @@ def check(config: Config = Path(), json: AsJson = False) -> None:
     """
     try:
         settings = load_settings(config, os.environ)
-        description = _organisation_of(settings, quiet=json)
+        description = organisation_of(settings, quiet=json)
     except (OrganisationError, SettingsError) as error:
         if json:
-            _print_json({"problems": [each._asdict() for each in error.problems]})
+            print_json({"problems": [each._asdict() for each in error.problems]})
         else:
             _show_problems(error.problems, console)
         raise typer.Exit(_EXIT_ERROR) from None
@@ -329,9 +317,9 @@ def check(config: Config = Path(), json: AsJson = False) -> None:
         name: len(getattr(description, name))
         for name in ("sites", "teams", "agents", "portfolios", "clients", "skills")
     }
-    warnings = warnings_of(settings)
+    warnings = (*warnings_of(settings), *too_many_backups(description, settings.portfolios.backups_max))
     if json:
-        _print_json({"problems": [], "warnings": warnings, **counts})
+        print_json({"problems": [], "warnings": warnings, **counts})
     else:
         for warning in warnings:
             console.print("warning:", style="yellow", end=" ")
@@ -371,12 +359,12 @@ def play(
     It is a telephony platform in miniature. Ctrl-C lets all callers hang up and says what was played.
     """
     if mapping is not None and log is None:
-        raise _UsageError("--mapping is for a log, which --log is to name")
+        raise UsageError("--mapping is for a log, which --log is to name")
     settings = load_settings(config, os.environ)
     _log_to_stderr(logging.WARNING)
     no_bar = quiet or json or show or attached
-    organisation = Organisation(_organisation_of(settings, quiet=no_bar))
-    with _working("choosing callers", no_bar):
+    organisation = Organisation(organisation_of(settings, quiet=no_bar))
+    with working("choosing callers", no_bar):
         scene = _recorded_scene(organisation, log, mapping, hours, seed) if log else _made_up(organisation, hours, seed)
     progress = _progress("playing", "calls", quiet=no_bar)
     task = progress.add_task("playing", total=len(scene.callers))
@@ -418,7 +406,7 @@ def play(
         uvloop.run(go())
     tally = platform.tally()
     if json:
-        _print_json(msgspec.to_builtins(tally))
+        print_json(msgspec.to_builtins(tally))
     elif not quiet and not (attached and interrupted):
         console.print("\n".join(tally_lines(tally)), markup=False)
     if interrupted:
@@ -498,9 +486,9 @@ def replay(
         owners=owners, owner_mode=owner_mode, owner_wait_s=owner_wait_s, own_first=own_first and owners
     )
     columns = _mapping_for(log, mapping)
-    with _working("reading the log", json):
+    with working("reading the log", json):
         read = read_calls(log, columns)
-    with _working("inferring what it does not say", json):
+    with working("inferring what it does not say", json):
         inferred = infer(read.calls, columns, policy=policy)
     progress = _progress("replaying", "calls", quiet=json)
     with progress:
@@ -509,7 +497,7 @@ def replay(
     if json:
         document = msgspec.json.decode(as_json(log=result.log, replayed=result.replayed))
         document |= {"decisions": result.run.decisions, "digest": result.run.digest, "inferred": inferred.notes}
-        _print_json(document | {"rows": msgspec.to_builtins(read.report)})
+        print_json(document | {"rows": msgspec.to_builtins(read.report)})
         return
     report = msgspec.structs.replace(read.report, refusals=read.report.refusals[:_REFUSALS_SHOWN])
     console.print("\n".join(report.lines()), markup=False)
@@ -540,7 +528,7 @@ def explain(
     if explanation is None:
         explanation = _explained_from_journal(settings, CallId(call_id))
     if json:
-        _print_json(msgspec.to_builtins(explanation))
+        print_json(msgspec.to_builtins(explanation))
     else:
         console.print(explanation_view(explanation, show_all=show_all))
 
@@ -576,7 +564,7 @@ def _explained_from_journal(settings: Settings, call_id: CallId) -> Explanation:
     errors.print("no router is running; asking the journal", style="dim")
     journal = SqliteJournal(file, read_only=True)
     try:
-        with _working("reading the journal", quiet=False):
+        with working("reading the journal", quiet=False):
             decider = recover(journal, settings.mqtt.shard, limits=limits_of(settings))
     finally:
         journal.close()
@@ -615,7 +603,7 @@ def verify_journal(
             found = verify(file, shard, limits=limits_of(settings), on_record=on_record)
             document, view, problems = msgspec.to_builtins(found), verification_view(found), found.problems
     if json:
-        _print_json(document | {"problems": [each._asdict() for each in problems]})
+        print_json(document | {"problems": [each._asdict() for each in problems]})
     else:
         console.print(view)
         if problems:
@@ -680,8 +668,7 @@ def compact_journal(config: Config = Path()) -> None:
     task = progress.add_task("", total=None)
 
     def on_record(offset: int) -> None:
-        if offset % _RECORDS_PER_UPDATE == 0:
-            progress.update(task, completed=offset)
+        progress.update(task, completed=offset)
 
     with progress:
         done = compact(
@@ -725,20 +712,20 @@ def graph(
     Who is out of reach, what the absence of an agent, a team or a site breaks, and whom each portfolio reaches.
     """
     settings = load_settings(config, os.environ)
-    organisation = Organisation(_organisation_of(settings, quiet=json))
+    organisation = Organisation(organisation_of(settings, quiet=json))
     portfolio_id = find_portfolio(portfolio, organisation.portfolios) if portfolio is not None else None
     if figure is not None:
         # Not at the top: matplotlib would make every command wait for it.
         from router.reports.drawing import draw_organisation, draw_portfolio
 
-        with _working("drawing", json):
+        with working("drawing", json):
             if portfolio_id is not None:
                 draw_portfolio(organisation, portfolio_id, figure)
             else:
                 draw_organisation(organisation, figure)
     summary = summarise_graph(organisation)
     if json:
-        _print_json(msgspec.to_builtins(summary if portfolio_id is None else _narrowed(summary, portfolio_id)))
+        print_json(msgspec.to_builtins(summary if portfolio_id is None else _narrowed(summary, portfolio_id)))
     else:
         console.print(as_text(summary, portfolio_id))
         if figure is not None:
@@ -761,15 +748,10 @@ def _narrowed(summary: GraphSummary, portfolio_id: PortfolioId) -> GraphSummary:
 # --- What the commands share ---
 
 
-def _organisation_of(settings: Settings, *, quiet: bool) -> OrganisationDescription:
-    with _working("reading the organisation", quiet):
-        return checked_organisation(settings, pseudonymiser_of(settings, keep=False).of)
-
-
 def _mapping_for(log: Path, mapping: Path | None) -> LogMapping:
     beside = log.with_name(log.name.partition(".")[0] + ".toml")
     if mapping is None and not beside.exists():
-        raise _UsageError(
+        raise UsageError(
             f"--mapping is missing, and there is no {beside} either: say what the log's columns mean, as in "
             "config/logs/example.toml"
         )
@@ -797,15 +779,6 @@ def _progress(what: str, unit: str, *, quiet: bool) -> Progress:
     )  # fmt: skip
 
 
-@contextmanager
-def _working(what: str, quiet: bool) -> Iterator[None]:
-    if quiet or not errors.is_terminal:
-        yield
-    else:
-        with errors.status(what):
-            yield
-
-
 class _LogHandler(logging.Handler):
     """Writes where progress bars are drawn, so that neither spoils the other."""
 
@@ -818,10 +791,6 @@ def _log_to_stderr(level: int) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(handler)
     logging.getLogger("router").setLevel(level)
-
-
-def _print_json(document: object) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
 
 
 def _fail(message: str) -> NoReturn:

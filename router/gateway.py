@@ -52,7 +52,7 @@ DECISIONS_REMEMBERED: Final = 50_000
 """Ids of decisions seen, some 10 MB: more than a router publishes again after a restart."""
 
 # An event is sent again after `resend_s`, then after twice as long each time, so that a router that comes back
-# does not find a day's copies; as soon as it says that it is up, everything is sent once more.
+# does not find a day's copies; once it has said that it is up, the wait is `resend_s` again.
 _RESEND_S_MAX = 60.0
 
 

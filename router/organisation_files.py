@@ -6,19 +6,21 @@ every value is read by itself, in the short forms of `reading`, with the fields 
 Agents and clients stand in the TOML file or, one a row, in the CSV files it names: UTF-8, separated by comma,
 semicolon or tab, with a header line. An empty cell leaves a field at its default, and ``.gz`` is unpacked on
 the way in. A client is written as `ClientRow`; more rows of one client add ownerships at other times.
+
+Holidays and hours may be written once and named where they hold: a site names a calendar (``calendar = "italy"``) and
+the feast of its town's patron (``patron_day = "06-10"``), a portfolio names shared hours (``hours = "business"``). Days
+are all that is left of it in the description.
 """
 
-import csv
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct, structs
 
+from router.calendars import Calendar, Calendars, SharedHours, SiteRow
 from router.core.errors import OrganisationError, Problem, RouterError
 from router.core.model import (
     Agent,
@@ -28,48 +30,45 @@ from router.core.model import (
     ClientId,
     Contract,
     Id,
+    MinutesAMonth,
     OrganisationDescription,
     Ownership,
     PlacePolicy,
     Portfolio,
     PortfolioId,
+    Quality,
     Segment,
-    Site,
     Skill,
     Supplier,
     Team,
 )
 from router.reading import (
-    Lines,
     Note,
     PhoneNumber,
     StructT,
-    fields_of,
     note_unknown,
     noter,
-    opened,
     read_fields,
     read_row,
     read_toml,
-    reason_of,
-    split_of,
 )
+from router.tables import rows_in_csv
 
-__all__ = ["ClientRow", "load_organisation", "read_organisation"]
+__all__ = ["ClientRow", "clients_file_of", "load_organisation", "read_organisation"]
 
 Pseudonym = Callable[[str], str]
 
-# One wrong column of ten million clients would fill the memory with problems; nobody reads more than this.
-_PROBLEMS_MAX = 10_000
-
-_TABLES = ("sites", "suppliers", "teams", "portfolios", "segments", "agents", "clients", "areas", "contracts", "place")
+_TABLES = (
+    "calendars", "hours", "sites", "suppliers", "teams", "portfolios", "segments", "agents", "clients", "areas",
+    "contracts", "place",
+)  # fmt: skip
 
 
 class ClientRow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
     """A client as written in a file: one row for each ownership.
 
-    The first row of a client says its portfolio, numbers and exclusions; later rows repeat them or leave them
-    empty.
+    The first row of a client says its portfolio, numbers, exclusions and minutes; later rows repeat them or leave
+    them empty.
     """
 
     client_id: Annotated[ClientId, Id]
@@ -81,6 +80,7 @@ class ClientRow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, g
     numbers: tuple[PhoneNumber, ...] = ()
     """Telephone numbers without spaces; replaced by their pseudonyms as soon as the row is read."""
     exclusions: tuple[Annotated[AgentId, Id], ...] = ()
+    minutes_a_month: MinutesAMonth | None = None
     where: str = ""
 
 
@@ -90,6 +90,7 @@ class _Heading(Struct, frozen=True, kw_only=True):
     skills: tuple[Annotated[Skill, Id], ...] = ()
     default_portfolio: Annotated[PortfolioId, Id] = PortfolioId("")
     company: Annotated[str, Id] = "operator"
+    quality: Quality = Quality()
     agents_file: Path | None = None
     clients_file: Path | None = None
 
@@ -132,25 +133,36 @@ def read_organisation(path: Path, pseudonym: Pseudonym) -> tuple[OrganisationDes
     def rows(name: str, kind: type[StructT], file: Path | None = None) -> Iterator[StructT]:
         yield from _rows_in_toml(raw.get(name, []), name, path.name, kind, problems)
         if file is not None:
-            yield from _rows_in_csv(path.parent / file, str(file), kind, problems)
+            yield from rows_in_csv(path.parent / file, str(file), kind, problems)
 
+    calendars = Calendars(rows("calendars", Calendar), rows("hours", SharedHours), problems)
+    raw, hours_named = _without_hours_named(raw, path.name)
     description = OrganisationDescription(
-        sites=tuple(rows("sites", Site)),
+        sites=tuple(calendars.site(row) for row in rows("sites", SiteRow)),
         suppliers=tuple(rows("suppliers", Supplier)),
         skills=heading.skills,
         teams=tuple(rows("teams", Team)),
-        portfolios=tuple(rows("portfolios", Portfolio)),
+        portfolios=tuple(calendars.portfolio(row, hours_named.get(row.where)) for row in rows("portfolios", Portfolio)),
         segments=tuple(rows("segments", Segment)),
         agents=tuple(rows("agents", Agent, heading.agents_file)),
         clients=_clients(rows("clients", ClientRow, heading.clients_file), pseudonym, problems),
         default_portfolio=heading.default_portfolio,
         company=heading.company,
+        quality=heading.quality,
         areas=tuple(rows("areas", Area)),
         place=_only(rows("place", PlacePolicy)),
         contracts=tuple(rows("contracts", Contract)),
         where=path.name,
     )
     return description, tuple(problems)
+
+
+def clients_file_of(path: Path) -> Path | None:
+    """The CSV file in which the organisation at *path* (TOML) keeps clients; None: it names none that can be read."""
+    table = read_toml(path, lambda _field, _message: None) or {}
+    own = {"clients_file": table["clients_file"]} if "clients_file" in table else {}
+    file = read_fields(_Heading, own, lambda _field, _message: None).get("clients_file")
+    return path.parent / file if isinstance(file, Path) else None
 
 
 def _only(rows: Iterator[PlacePolicy]) -> PlacePolicy | None:
@@ -171,80 +183,19 @@ def _rows_in_toml(
             yield row
 
 
-def _rows_in_csv(path: Path, name: str, kind: type[StructT], problems: list[Problem]) -> Iterator[StructT]:
-    lists = [(field.name, split) for field in fields_of(kind).values() if (split := split_of(field.type))]
-    for where, table in _tables_in_csv(path, name, kind, problems):
-        try:  # The whole row at once; field by field takes ten times as long, and finds all that is wrong.
-            whole = table | {column: split(table[column]) for column, split in lists if column in table}
-            row = msgspec.convert(whole | {"where": where}, kind, strict=False)
-        except (msgspec.ValidationError, ValueError):
-            mended = read_row(kind, table, noter(problems, where), where=where, from_text=True)
-            if mended is None:
-                continue
-            row = mended
-        yield row
-
-
-def _tables_in_csv(
-    path: Path, name: str, kind: type[Struct], problems: list[Problem]
-) -> Iterator[tuple[str, dict[str, str]]]:
-    """Where each row stands, and its filled cells by column. As in a spreadsheet, row 1 is the header."""
-    number = 0
-    try:
-        with opened(path) as text:
-            lines = Lines(text)
-            header = next(lines, "")
-            reader = csv.reader(chain([header], lines), delimiter=max(",;\t", key=header.count))
-            columns = [cell.strip() for cell in next(reader, [])]
-            known = _known_columns(columns, kind, noter(problems, f"{name}, row 1"))
-            if not known:
-                return
-            for number, cells in enumerate(reader, start=2):
-                lines.row_length = 0
-                if len(problems) >= _PROBLEMS_MAX:
-                    message = f"{len(problems)} problems so far, so the rest was not read: mend these first"
-                    problems.append(Problem(f"{name}, from row {number}", "", message))
-                    return
-                if not any(cells):
-                    continue
-                where = f"{name}, row {number}"
-                if len(cells) == len(columns):
-                    filled = zip(known, map(str.strip, cells), strict=True)
-                    yield where, {column: cell for column, cell in filled if cell and column}
-                else:
-                    message = f"has {len(cells)} cells, the header has {len(columns)}: mend its separators"
-                    problems.append(Problem(where, "", message))
-    except FileNotFoundError:
-        problems.append(Problem(name, "", f"there is no such file: looked for {path}"))
-    except UnicodeDecodeError as error:
-        message = f"is not UTF-8 text ({error.reason}): save it as 'CSV UTF-8'"
-        problems.append(Problem(f"{name}, after row {number}" if number else name, "", message))
-    except csv.Error as error:
-        problems.append(Problem(f"{name}, after row {number}" if number else name, "", f"is not CSV: {error}"))
-    except (OSError, EOFError, zlib.error, ValueError) as error:
-        problems.append(
-            Problem(f"{name}, after row {number}" if number else name, "", f"cannot be read: {reason_of(error)}")
-        )
-
-
-def _known_columns(columns: list[str], kind: type[Struct], note: Note) -> list[str]:
-    """The columns, with "" for those to skip; empty if the rows cannot be read."""
-    fields = fields_of(kind)
-    if not any(columns):
-        note("", f"the header line is missing: name the columns, such as {','.join(fields)}")
-        return []
-    note_unknown([column for column in columns if column], fields, "column", note)
-    if "" in columns:
-        note("", f"column {columns.index('') + 1} has no name: name it, or remove it")
-    missing = [name for name, field in fields.items() if field.required and name not in columns]
-    doubled = [name for name in fields if columns.count(name) > 1]
-    for name in missing:
-        note(name, "this column is missing: add it to the header line")
-    for name in doubled:
-        note(name, "this column stands twice: keep one")
-    if missing or doubled:
-        return []
-    return [column if column in fields else "" for column in columns]
+def _without_hours_named(raw: dict[str, Any], file: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The file's tables without the names of shared hours, and those by where the portfolio stands."""
+    tables = raw.get("portfolios")
+    named: dict[str, str] = {}
+    if not isinstance(tables, list | dict):
+        return raw, named
+    portfolios = []
+    for number, table in enumerate(tables if isinstance(tables, list) else [tables], start=1):
+        if isinstance(table, dict) and isinstance(table.get("hours"), str):
+            named[f"{file}, portfolios entry {number}"] = table["hours"]
+            table = {key: value for key, value in table.items() if key != "hours"}
+        portfolios.append(table)
+    return raw | {"portfolios": portfolios}, named
 
 
 def _clients(rows: Iterable[ClientRow], pseudonym: Pseudonym, problems: list[Problem]) -> tuple[Client, ...]:
@@ -257,6 +208,7 @@ def _clients(rows: Iterable[ClientRow], pseudonym: Pseudonym, problems: list[Pro
             ownerships=_ownerships(row),
             callers=_callers(row, pseudonym, problems) if row.numbers else (),
             exclusions=row.exclusions,
+            minutes_a_month=row.minutes_a_month,
             where=row.where,
         )
         first = clients.setdefault(row.client_id, client)
@@ -290,6 +242,8 @@ def _note_disagreements(first: Client, later: Client, note: Note) -> None:
         note("numbers", hint)
     if later.exclusions and set(later.exclusions) != set(first.exclusions):
         note("exclusions", hint)
+    if later.minutes_a_month not in (None, first.minutes_a_month):
+        note("minutes_a_month", hint)
     if not first.ownerships or not later.ownerships:  # Two ownerships are compared in `core.organisation`.
         hint = "remove one, or tell them apart by valid_from and valid_until"
         note("client_id", f"the same client as in {first.where}: {hint}")

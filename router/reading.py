@@ -51,18 +51,23 @@ __all__ = [
     "ROW_LENGTH_MAX",
     "TOML_LENGTH_MAX",
     "UNREAD",
+    "DayOfYear",
     "Lines",
     "Note",
     "StructT",
     "fields_of",
     "is_loopback",
+    "nearest",
     "note_unknown",
     "noter",
+    "opened",
     "prefixed",
     "read_fields",
     "read_row",
     "read_toml",
     "read_value",
+    "reason_of",
+    "shown",
     "split_of",
     "without_numbers",
 ]  # fmt: skip
@@ -80,6 +85,8 @@ BrokerUrl = Annotated[
 ]
 # What a number must look like is for the pseudonymiser to say; this only keeps other things from it.
 PhoneNumber = Annotated[str, Meta(pattern=r"^\+?[0-9][0-9()./-]{2,31}\Z")]
+
+DayOfYear = Annotated[str, Meta(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\Z")]
 
 ROW_LENGTH_MAX = 1_000_000
 """Characters of a row. Python's csv takes 131,072 a cell, and the longest row anybody meant has some thousand."""
@@ -323,6 +330,8 @@ def _expected(kind: inspect.Type) -> str:
             return "skills with levels, such as { gold = 3, data = 1 }"
         case inspect.StructType():
             return f"a table with {', '.join(field.name for field in kind.fields)}"
+        case inspect.DecimalType():
+            return "a number such as 12.5"
         case inspect.DateType():
             return "a date such as 2026-12-31"
         case inspect.TimeType():
@@ -349,6 +358,7 @@ _FORMS = {
         (Language, "a language code of two or three small letters, such as it"),
         (PhoneNumber, "a telephone number without spaces, such as +390862000001"),
         (Host, "a host's name or address"),
+        (DayOfYear, "a day of the year, month first, such as 06-10"),
         (BrokerUrl, "a broker's address: mqtt://host:1883, or mqtts://user:password@host:8883 for TLS"),
     )
 }

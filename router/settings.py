@@ -29,8 +29,8 @@ from router.reading import (
 )
 
 __all__ = [
-    "HttpSettings", "JournalSettings", "LimitSettings", "MqttSettings", "OrganisationSettings", "PseudonymSettings",
-    "Settings", "SettingsError", "load_settings",
+    "HttpSettings", "JournalSettings", "LimitSettings", "MqttSettings", "OrganisationSettings", "PortfolioSettings",
+    "PseudonymSettings", "Settings", "SettingsError", "load_settings",
 ]  # fmt: skip
 
 SETTINGS_FILE = "router.toml"
@@ -116,6 +116,22 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     past_calls_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 10_000
 
 
+class PortfolioSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What planners of portfolios reckon with; no call is routed by it."""
+
+    net_hours_a_year: Annotated[int, Meta(ge=1, le=8_784)] | None = None
+    """Hours that a full-time agent is at work, without leave, illness and breaks; None: sizes are not compared."""
+    occupancy_percent: Annotated[int, Meta(ge=1, le=100)] = 75
+    """How much of that is spent on calls. Above 85, queues of busy hours hardly ever empty."""
+    calls_a_month: Annotated[float, Meta(ge=0, le=10_000)] = 1.0
+    """Of a client that says no ``minutes_a_month``."""
+    tolerance_percent: Annotated[int, Meta(ge=0, le=100)] = 20
+    """So much more or less than an agent can do is still right."""
+    # The organisation takes eight; with more than three, nobody but the first few ever gets to know the client.
+    backups_max: Annotated[int, Meta(ge=0, le=8)] = 3
+    """Clients with more backups are warned of by ``router check``."""
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything the service is told when it starts. `load_settings` makes every path absolute."""
 
@@ -125,6 +141,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     http: HttpSettings = HttpSettings()
     pseudonym: PseudonymSettings = PseudonymSettings()
     limits: LimitSettings = LimitSettings()
+    portfolios: PortfolioSettings = PortfolioSettings()
 
 
 def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:

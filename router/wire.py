@@ -16,7 +16,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, Union
+from types import UnionType
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgpack  # type: ignore[import-untyped]  # msgpack has no type hints
 import msgspec
@@ -55,6 +56,8 @@ from router.core.events import (
     CallTransferred,
     ConnectFailed,
     Event,
+    LiveAgent,
+    LiveCall,
     OfferAccepted,
     OfferDeclined,
     OfferMissed,
@@ -64,7 +67,7 @@ from router.core.events import (
     TimePassed,
     snake_case,
 )
-from router.core.model import PortfolioId
+from router.core.model import PlainId, PortfolioId
 
 __all__ = [
     "INPUT_TYPES",
@@ -405,9 +408,40 @@ def _event(fields: dict[Any, Any], pseudonym: Callable[[str], str]) -> InputEven
     if event_type is CallArrived:
         _replace_number(fields, pseudonym)
     try:
-        return msgspec.convert(fields, event_type)
+        event = msgspec.convert(fields, event_type)
     except msgspec.ValidationError as error:
         raise _unreadable(str(error)) from None
+    _check_ids(event, "$")
+    return event
+
+
+def _check_ids(of: Struct, path: str) -> None:
+    """See `model.PlainId`. What is no id is quoted to nobody: it might be a phone number."""
+    for name in _ID_FIELDS[type(of)]:
+        value = getattr(of, name)
+        if value is not None and not _EVENT_ID.match(value):
+            raise _unreadable(f"expected letters, digits and ._:@- alone - at `{path}.{name}`")
+    if isinstance(of, PlatformResynced):
+        for listed in ("calls", "agents"):
+            for number, each in enumerate(getattr(of, listed)):
+                _check_ids(each, f"{path}.{listed}[{number}]")
+
+
+def _id_fields(of: type[Struct]) -> tuple[str, ...]:
+    return tuple(name for name, kind in get_type_hints(of, include_extras=True).items() if _holds_id(kind))
+
+
+def _holds_id(kind: Any) -> bool:
+    return any(each == PlainId for each in getattr(kind, "__metadata__", ())) or any(map(_holds_id, _optional(kind)))
+
+
+def _optional(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) is Union or isinstance(kind, UnionType) else ()
+
+
+_ID_FIELDS: Final[Mapping[type[Struct], tuple[str, ...]]] = {
+    of: _id_fields(of) for of in (*INPUT_TYPES.values(), LiveCall, LiveAgent)
+}
 
 
 def _replace_number(fields: dict[Any, Any], pseudonym: Callable[[str], str]) -> None:

@@ -16,9 +16,21 @@ CORE_STANDARD_LIBRARY = {"bisect", "collections", "datetime", "enum", "heapq", "
 
 LAYERS = (
     {"core"},
-    {"wire", "reading", "settings", "organisation_files", "journal", "pseudonym", "secret_files"},
-    {"simulation", "reports", "service", "gateway", "play"},
+    {
+        "wire",
+        "reading",
+        "tables",
+        "calendars",
+        "settings",
+        "organisation_files",
+        "journal",
+        "pseudonym",
+        "secret_files",
+    },
+    {"simulation", "service", "gateway", "play"},
     {"journal_tools"},
+    {"command_line"},
+    {"planning", "reports"},
     {"terminal", "cli", "__main__"},
 )
 """Parts of the router, each of which may import those of its own layer and of the layers before."""
@@ -26,7 +38,9 @@ LAYERS = (
 HOMES = {
     "aiomqtt": "service/mqtt.py",
     "amqtt": "service/broker.py",
+    "holidays": "calendars.py",
     "msgpack": "wire.py",
+    "jinja2": "reports/pages.py",
     "networkx": "core/organisation.py",
     "paho": "service/mqtt.py",
     "prometheus_client": "service/metrics.py",
@@ -36,8 +50,8 @@ HOMES = {
 }
 """Libraries of which one module alone knows, so that they can be replaced there."""
 
-DRAWERS = {"networkx": {"reports"}}
-"""Parts that may know such a library too: reports draw the organisation."""
+DRAWERS = {"networkx": {"reports", "planning"}}
+"""Parts that may know such a library too: reports draw the organisation, planning solves flows through it."""
 
 
 class Import(NamedTuple):

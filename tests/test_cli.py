@@ -172,12 +172,12 @@ def main(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Any]:
     """Run a command in this process: what starts no loop and no child is the same there, and twenty times as fast."""
-    from router import cli
+    from router import cli, command_line
 
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     # As in a pipe, wherever pytest writes to.
-    monkeypatch.setattr(cli.console, "width", 200)
+    monkeypatch.setattr(command_line.console, "width", 200)
 
     def run(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["router", *map(str, arguments)])
@@ -304,6 +304,16 @@ def test_check_reports_settings_too(main: Any, tmp_path: Path, monkeypatch: pyte
     assert done.status == 1
     assert "3 problems" in done.out
     assert {problem["field"] for problem in document["problems"]} == {"http.port", "http.hots", "ROUTER_HTTP__PROT"}
+
+
+def test_check_warns_of_more_backups_than_the_settings_want(main: Any, small_copy: Path) -> None:
+    with (small_copy / "router.toml").open("a") as file:
+        file.write("\n[portfolios]\nbackups_max = 0\n")
+
+    done = main("check", small_copy)
+
+    assert done.status == 0
+    assert "warning: 1 clients have more than 0 backups (portfolios.backups_max), the first of them C17" in done.out
 
 
 def test_check_warns_of_secrets_in_the_wrong_place(

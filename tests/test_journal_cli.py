@@ -260,7 +260,7 @@ def test_a_wrong_snapshot_does_not_spoil_the_one_after_it(run: Run, path: Path) 
 
 def test_a_snapshot_of_the_same_state_and_other_decisions(run: Run, path: Path) -> None:
     decider = decider_at(9)
-    decider._digest = b"others"
+    decider._folded = b"others"
     put_snapshot(path, 9, written(decider))
 
     message = run("verify", json=True).document["problems"][0]["message"]
@@ -271,14 +271,17 @@ def test_a_snapshot_of_the_same_state_and_other_decisions(run: Run, path: Path) 
 def test_a_replay_that_decides_otherwise(run: Run, path: Path) -> None:
     with closing(SqliteJournal(path)) as journal:
         journal.claim("main")
-        append(journal, [(900_300, TimePassed(digest=b"of another version")), (900_400, TimePassed(digest=b"again"))])
+        append(
+            journal,
+            [(900_300, TimePassed(digest=b"of another version..")), (900_400, TimePassed(digest=b"again.".ljust(20)))],
+        )
         # The other version went on, and its state is the one that counts.
         after = decider_at(12)
         after.apply(13, 900_300, TimePassed())
         after.apply(14, 900_400, TimePassed())
         journal.put_snapshot("main", 14, written(after))
         # From there on, this one agrees with it, until it does so no more.
-        append(journal, [(900_500, TimePassed(digest=after.position.digest)), (900_600, TimePassed(digest=b"other"))])
+        append(journal, [(900_500, TimePassed(digest=after.digest)), (900_600, TimePassed(digest=bytes(20)))])
 
     done = run("verify", json=True)
 
@@ -435,7 +438,7 @@ def test_an_export_of_some_records(run: Run, path: Path, tmp_path: Path) -> None
 def test_an_export_for_reading_has_neither_bodies_nor_pseudonyms(run: Run, path: Path, tmp_path: Path) -> None:
     with closing(SqliteJournal(path)) as journal:
         journal.claim("main")
-        digest = decider_at(12).position.digest
+        digest = decider_at(12).digest
         append(
             journal, [(900_300, CallArrived(call_id=CallId("c9"), caller=CALLER)), (900_300, TimePassed(digest=digest))]
         )

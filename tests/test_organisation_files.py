@@ -180,6 +180,26 @@ def test_cells_are_read_like_their_fields_and_empty_ones_are_defaults(tmp_path: 
     )
 
 
+def test_planners_fields_are_read_and_must_agree(tmp_path: Path) -> None:
+    agents = "agent_id,team_id,contract_until\nA1,t,2026-12-31\nA2,t,\n"
+    header = "client_id,owner,valid_from,valid_until,minutes_a_month\n"
+    organisation = 'agents_file = "agents.csv"\nclients_file = "clients.csv"\n'
+    rows = "C1,A1,,2027-01-01,90\nC1,A2,2027-01-01,,\nC2,A1,,,0\nC3,A1,,,\n"
+
+    described = load(tmp_path, organisation=organisation, agents=agents, clients=header + rows)
+
+    assert [agent.contract_until for agent in described.agents] == [date(2026, 12, 31), None]
+    assert [client.minutes_a_month for client in described.clients] == [90, 0, None]
+    wrong = rows.replace("2027-01-01,,\n", "2027-01-01,,80\n").replace("C2,A1,,,0", "C2,A1,,,44641")
+    assert [
+        str(each) for each in problems(tmp_path, organisation=organisation, agents=agents, clients=header + wrong)
+    ] == [
+        "clients.csv, row 3, minutes_a_month: differs from clients.csv, row 2: "
+        "repeat what that says, or leave this empty",
+        "clients.csv, row 4, minutes_a_month: '44641' is not a whole number from 0 to 44640",
+    ]
+
+
 @pytest.mark.parametrize(
     ("content"),
     [
@@ -482,7 +502,7 @@ def test_toml_that_unpacks_to_far_too_much_is_refused(tmp_path: Path) -> None:
 
 
 def test_problems_are_not_collected_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router.organisation_files._PROBLEMS_MAX", 10)
+    monkeypatch.setattr("router.tables._PROBLEMS_MAX", 10)
     rows = "A1,t,gold:99\n" * 12
     path = write(tmp_path, organisation=NAMES_FILES, agents="agent_id,team_id,skills\n" + rows, clients=CLIENTS_HEADER)
 
@@ -609,7 +629,7 @@ def example(name: str) -> Organisation:
 def test_the_script_writes_the_files_of_laquila_again() -> None:
     written = runpy.run_path(str(CONFIG / "laquila/generate.py"))["files"]()
 
-    assert set(written) == {"organisation.toml", "agents.csv", "clients.csv"}
+    assert set(written) == {"organisation.toml", "agents.csv", "clients.csv", "roster.csv", "load.csv"}
     for name, text in written.items():
         assert (CONFIG / "laquila" / name).read_bytes() == text.encode(), f"run config/laquila/generate.py: {name}"
 

@@ -43,7 +43,18 @@ def test_the_first_call(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/deciding.md", "docs/journal.md", "docs/security.md", "docs/wire.md"]
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/deciding.md",
+        "docs/journal.md",
+        "docs/portfolios.md",
+        "docs/reports.md",
+        "docs/security.md",
+        "docs/staffing.md",
+        "docs/wire.md",
+    ],
 )
 def test_every_file_that_is_named_is_there(page: str) -> None:
     text = (ROOT / page).read_text()

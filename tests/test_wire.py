@@ -92,6 +92,8 @@ from router.wire import (
 pseudonym = Pseudonymiser(b"k" * 32).of
 
 CALL = "acd/v1/in/main/call/c1"
+AGENT = "acd/v1/in/main/agent/a1"
+RESYNC = "acd/v1/in/main/admin/resync"
 ARRIVED: dict[str, Any] = {"v": 1, "id": "e1", "type": "call_arrived", "call_id": "c1"}
 
 
@@ -134,6 +136,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "oldest_wait_ms": st.integers(0, 2**53),
     "sequence": st.integers(0, 2**62 - 1),
     "lease_s": st.integers(10, 86_400),
+    "navigation_ms": st.integers(0, 3_600_000),
     "calls": st.lists(st.builds(LiveCall, call_id=IDS, agent_id=st.none() | IDS), max_size=5).map(tuple),
     "agents": st.lists(st.builds(LiveAgent, agent_id=IDS, ready=st.booleans()), max_size=5).map(tuple),
     **dict.fromkeys(
@@ -299,6 +302,8 @@ def test_of_a_key_that_comes_twice_the_last_counts() -> None:
         (msgpack.packb(ARRIVED | {"skills": [{"skill": "mobile"}] * 17}), "`$.skills`"),
         (msgpack.packb(ARRIVED | {"head_start_s": 2**64 - 1}), "`$.head_start_s`"),
         (msgpack.packb(ARRIVED | {"head_start_s": 1.5}), "`$.head_start_s`"),
+        (msgpack.packb(ARRIVED | {"navigation_ms": -1}), "`$.navigation_ms`"),
+        (msgpack.packb(ARRIVED | {"navigation_ms": 3_600_001}), "`$.navigation_ms`"),
         (msgpack.packb(ARRIVED | {"caller": "+390612345678"}), "`caller`"),
         (msgpack.packb(ARRIVED | {"caller": 39}), "`caller`"),
         (msgpack.packb(ARRIVED | {"caller": "0" * 32, "caller_number": "06"}), "`caller_number`"),
@@ -327,6 +332,34 @@ def test_a_sender_learns_before_sending_that_a_payload_is_too_large() -> None:
         encode_input("e1", CallArrived(call_id=CallId("c1")), caller_number="1" * PAYLOAD_BYTES_MAX)
 
     assert refusal.value.reason is Rejection.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("fields", "topic", "at"),
+    [
+        ({"type": "call_arrived", "call_id": "c/1"}, CALL, "$.call_id"),
+        ({"type": "call_arrived", "call_id": "c1", "client_id": "K 1"}, CALL, "$.client_id"),
+        ({"type": "call_arrived", "call_id": "c1", "segment": "+390862"}, CALL, "$.segment"),
+        ({"type": "call_transferred", "call_id": "c1", "portfolio_id": "gold\n"}, CALL, "$.portfolio_id"),
+        ({"type": "offer_accepted", "agent_id": "a1", "call_id": "c#", "offer_id": "o1"}, AGENT, "$.call_id"),
+        ({"type": "offer_accepted", "agent_id": "a1", "call_id": "c1", "offer_id": "é"}, AGENT, "$.offer_id"),
+        ({"type": "agent_not_ready", "agent_id": "a1", "reason": "a break"}, AGENT, "$.reason"),
+        ({"type": "agent_signed_in", "agent_id": "a1", "seat": "1/2"}, AGENT, "$.seat"),
+        ({"type": "platform_resynced", "calls": [{"call_id": "c1"}, {"call_id": "c 2"}]}, RESYNC, "$.calls[1].call_id"),
+        (
+            {"type": "platform_resynced", "agents": [{"agent_id": "a+", "ready": True}]},
+            RESYNC,
+            "$.agents[0].agent_id",
+        ),
+    ],
+)
+def test_ids_of_other_characters_are_refused_by_name_and_not_repeated(
+    fields: dict[str, Any], topic: str, at: str
+) -> None:
+    refusal = refused({"v": 1, "id": "e1"} | fields, topic)
+
+    assert refusal.reason is Rejection.UNREADABLE
+    assert refusal.detail == f"expected letters, digits and ._:@- alone - at `{at}`"
 
 
 @pytest.mark.parametrize("version", [0, 2, -1, 2**64 - 1])
@@ -616,6 +649,17 @@ def test_a_damaged_record_is_noticed(data: st.DataObject) -> None:
         decode_record(bytes(record))
     with pytest.raises(WireError):
         decode_record(bytes(record[: bit // 8]))
+
+
+def test_a_record_from_before_planners_had_fields_of_their_own_is_read() -> None:
+    description = msgspec.to_builtins(ORGANISATION)
+    for row, field in ((description["agents"][0], "contract_until"), (description["clients"][0], "minutes_a_month")):
+        del row[field]
+    body = msgpack.packb({"at_ms": 7, "type": "organisation_changed", "description": description})
+
+    record = b"\x01\x00" + zlib.crc32(body).to_bytes(4, "big") + body
+
+    assert decode_record(record) == (7, OrganisationChanged(description=ORGANISATION))
 
 
 def test_a_record_of_a_newer_version_says_so() -> None:

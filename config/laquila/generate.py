@@ -1,8 +1,10 @@
 """Writes the organisation of L'Aquila: ``organisation.toml``, ``agents.csv`` and ``clients.csv``.
 
+And for planners ``roster.csv``, who works when in one week, and ``load.csv``, how much work comes in.
+
     python config/laquila/generate.py [DIRECTORY]
 
-The same three files, byte for byte, on every run: to change the organisation, change the tables below and run
+The same files, byte for byte, on every run: to change the organisation, change the tables below and run
 again, or edit the files by hand and forget this script. People, clients and numbers are invented; README.md says
 what comes from public sources.
 """
@@ -10,7 +12,7 @@ what comes from public sources.
 import random
 import sys
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,14 +29,26 @@ RESERVES_PER_TEAM = 2
 """The last agents of a team coach the others, and are asked for calls of clients not their own after a wait."""
 
 OWNER_CHANGES = (date(2026, 3, 1), date(2026, 9, 1), date(2027, 1, 1), date(2027, 3, 1))
-EASTER_MONDAYS = (date(2026, 4, 6), date(2027, 3, 29))
-HOLIDAYS = ((1, 1), (1, 6), (4, 25), (5, 1), (6, 2), (8, 15), (10, 4), (11, 1), (12, 8), (12, 25), (12, 26))
-"""National holidays by month and day; 4 October only from 2026 on, where these years start."""
 
-AGENT_COLUMNS = ("agent_id", "team_id", "skills", "languages", "site_id", "supplier_id", "after_s")
+ROSTER_MONDAY = date(2027, 6, 7)
+"""The week of 10 June, when L'Aquila celebrates its patron and the site is closed."""
+PATRON_DAY = date(2027, 6, 10)
+MORNING, AFTERNOON = ("08:00", "14:30"), ("14:30", "21:00")
+
+CONTRACT_ENDS = (date(2026, 12, 31), date(2027, 3, 31), date(2027, 6, 30), date(2027, 12, 31))
+FIXED_TERM_PERCENT = 60
+"""Of the outsourcer's agents, so many are on a contract that ends on one of these days."""
+# 400 agents of 1,396 net hours a year at 75 % occupancy, over 15,000 clients: 140 minutes each if all were always full.
+MINUTES_A_MONTH_MIN = 40
+MINUTES_A_MONTH_MAX = 220
+
+AGENT_COLUMNS = ("agent_id", "team_id", "skills", "languages", "site_id", "supplier_id", "after_s", "contract_until")
 CLIENT_COLUMNS = (
     "client_id", "portfolio_id", "owner", "backups", "valid_from", "valid_until", "numbers", "exclusions",
+    "minutes_a_month",
 )  # fmt: skip
+ROSTER_COLUMNS = ("agent_id", "day", "starts", "ends", "activity")
+LOAD_COLUMNS = ("portfolio_id", "calls_per_hour", "handling_s", "days", "starts", "ends")
 
 
 class Market(NamedTuple):
@@ -46,13 +60,14 @@ class Market(NamedTuple):
     skill: str
     level_min: int
     """Of the agents who own such clients, in ``skill``."""
+    hours: str
     rules: str
     """The lines of its portfolios in organisation.toml."""
 
 
 MARKETS = (
     Market(
-        "gold", 7, "consumer", 2,
+        "gold", 7, "consumer", 2, "residential",
         """skills = [{ skill = "consumer", level = 2, relax = [{ after_s = 40, level = 1 }] }]
 owner_wait_s = 20
 max_wait_s = 600
@@ -60,7 +75,7 @@ fallback = { kind = "message", target = "gold-later" }
 """,
     ),
     Market(
-        "business", 7, "business", 3,
+        "business", 7, "business", 3, "business",
         """skills = [
   { skill = "business", level = 3, relax = [{ after_s = 30, level = 2 }, { after_s = 90, level = 1 }] },
 ]
@@ -71,7 +86,7 @@ fallback = "callback"
 """,
     ),
     Market(
-        "premium", 6, "consumer", 3,
+        "premium", 6, "consumer", 3, "residential",
         """skills = [
   { skill = "consumer", level = 3, relax = [{ after_s = 45, level = 1 }] },
   { skill = "retention", level = 2, relax = [{ after_s = 20, level = 1 }, { after_s = 60, level = 0 }] },
@@ -124,8 +139,10 @@ def files() -> dict[str, str]:
     members = laquila_members()
     return {
         "organisation.toml": organisation_toml(),
-        "agents.csv": agents_csv(members, Dice(SEED)),
-        "clients.csv": clients_csv(members, Dice(SEED + 1)),
+        "agents.csv": agents_csv(members, Dice(SEED), Dice(SEED + 2)),
+        "clients.csv": clients_csv(members, Dice(SEED + 1), Dice(SEED + 3)),
+        "roster.csv": roster_csv(members),
+        "load.csv": load_csv(Dice(SEED + 4)),
     }
 
 
@@ -147,18 +164,47 @@ HEADING = """\
 
 skills = ["consumer", "business", "retention", "data", "billing", "english-service"]
 default_portfolio = "front-consumer"
+# What AGCOM asks of a contact centre (255/24/CONS): a mean wait of at most 150 s, 40 % answered within 20 s.
+quality = { within_s = 20, short_abandon_s = 5, wait_mean_max_s = 150, within_share_min_percent = 40 }
 agents_file = "agents.csv"
 clients_file = "clients.csv"
 
+# Public holidays of Italy, 4 October among them since 2026.
+[[calendars]]
+calendar_id = "italy"
+country = "IT"
+first_year = 2026
+last_year = 2030
+
+[[hours]]
+hours_id = "residential"
+open = { days = "mon-sat", opens = "08:00", closes = "21:00" }
+calendar = "italy"
+
+[[hours]]
+hours_id = "business"
+open = [
+  { days = "mon-fri", opens = "08:00", closes = "20:00" },
+  { days = "sat", opens = "08:00", closes = "13:00" },
+]
+calendar = "italy"
+
+# San Massimo. The two training rooms have seats of their own, which are none of the 250.
 [[sites]]
 site_id = "aquila"
 country = "IT"
 seats = 250
+training_rooms = ["aula-1-", "aula-2-"]
+calendar = "italy"
+patron_day = "06-10"
 
+# Santi Pietro e Paolo.
 [[sites]]
 site_id = "roma"
 country = "IT"
 seats = 50
+calendar = "italy"
+patron_day = "06-29"
 
 [[suppliers]]
 supplier_id = "operator"
@@ -229,7 +275,8 @@ def client_portfolio(team: int, market: Market) -> str:
 portfolio_id = "{market.name}-{team:02}"
 teams = ["aquila-{team:02}"]
 language = "it"
-{market.rules}{opening()}"""
+{market.rules}hours = "{market.hours}"
+"""
 
 
 def front_portfolio(name: str) -> str:
@@ -242,28 +289,20 @@ skills = ["{name}"]
 language = "it"
 max_wait_s = 900
 fallback = {{ kind = "message", target = "front-later" }}
-{opening()}"""
-
-
-def opening() -> str:
-    days = [date(monday.year, month, day) for monday in EASTER_MONDAYS for month, day in HOLIDAYS]
-    closed = sorted(day for day in (*days, *EASTER_MONDAYS) if day.isoweekday() != 7)
-    return f"""\
-hours = {{ days = "mon-sat", opens = "08:00", closes = "21:00" }}
-closed_on = "{" ".join(map(str, closed))}"
+hours = "{"business" if name == "business" else "residential"}"
 """
 
 
 # --- agents.csv -------------------------------------------------------------------------------------------
 
 
-def agents_csv(members: list[Member], dice: Dice) -> str:
-    rows = [laquila_agent(member, dice) for member in members]
+def agents_csv(members: list[Member], dice: Dice, contract_dice: Dice) -> str:
+    rows = [[*laquila_agent(member, dice), contract_until(member, contract_dice)] for member in members]
     for team in range(1, ROMA_TEAM_COUNT + 1):
         for place in range(TEAM_SIZE):
             agent_id = f"R{(team - 1) * TEAM_SIZE + place + 1:02}"
             skills = {"consumer": dice.number(2, 4), "business": dice.number(1, 4), "billing": dice.number(1, 3)}
-            rows.append([agent_id, f"roma-{team}", skills_cell(skills), languages(dice), "", "", ""])
+            rows.append([agent_id, f"roma-{team}", skills_cell(skills), languages(dice), "", "", "", ""])
     return csv_text(AGENT_COLUMNS, rows)
 
 
@@ -282,10 +321,20 @@ def laquila_agent(member: Member, dice: Dice) -> list[str]:
     if "en" in spoken and dice.happens(50):
         skills["english-service"] = dice.number(1, 3)
     # Where the outsourcer runs the group, those who coach it are the operator's.
-    of_operator = member.team <= TEAM_COUNT - TEAMS_OF_THE_OPERATOR and member.is_reserve
-    supplier = "operator" if of_operator else ""
+    supplier = "operator" if member.is_reserve and is_outsourced(member) else ""
     after_s = "45" if member.is_reserve else ""
     return [member.agent_id, f"aquila-{member.team:02}", skills_cell(skills), spoken, "", supplier, after_s]
+
+
+def is_outsourced(member: Member) -> bool:
+    """Whether the outsourcer runs the member's group."""
+    return member.team <= TEAM_COUNT - TEAMS_OF_THE_OPERATOR
+
+
+def contract_until(member: Member, dice: Dice) -> str:
+    if member.is_reserve or not is_outsourced(member) or not dice.happens(FIXED_TERM_PERCENT):
+        return ""
+    return dice.pick([str(day) for day in CONTRACT_ENDS])
 
 
 def skills_cell(skills: dict[str, int]) -> str:
@@ -304,7 +353,7 @@ def languages(dice: Dice) -> str:
 # --- clients.csv ------------------------------------------------------------------------------------------
 
 
-def clients_csv(members: list[Member], dice: Dice) -> str:
+def clients_csv(members: list[Member], dice: Dice, work_dice: Dice) -> str:
     rows: list[list[str]] = []
     numbers = 0
     clients = 0
@@ -322,9 +371,11 @@ def clients_csv(members: list[Member], dice: Dice) -> str:
             others = [agent_id for agent_id in group if agent_id not in backups]
             excluded = dice.pick(others) if dice.number(1, 1000) <= 3 else ""
             if not excluded and dice.number(1, 1000) <= 4:
-                rows += owner_change(row, called, dice)
+                changed = owner_change(row, called, dice)
             else:
-                rows.append([*row, "", "", called, excluded])
+                changed = [[*row, "", "", called, excluded]]
+            minutes = str(work_dice.number(MINUTES_A_MONTH_MIN, MINUTES_A_MONTH_MAX))
+            rows += [[*cells, "" if later else minutes] for later, cells in enumerate(changed)]
     return csv_text(CLIENT_COLUMNS, rows)
 
 
@@ -347,6 +398,55 @@ def owner_change(row: list[str], called: str, dice: Dice) -> list[list[str]]:
 def synthetic_number(count: int) -> str:
     """A number in L'Aquila's area, 0862, whose next digit is 0, as no subscriber's is (to be confirmed)."""
     return f"+3908620{count:05}"
+
+
+# --- roster.csv -------------------------------------------------------------------------------------------
+
+
+def roster_csv(members: list[Member]) -> str:
+    """Monday to Saturday, half a day each: four of five days at L'Aquila, five of six at Roma."""
+    rows: list[list[str]] = []
+    for day in range(6):
+        today = ROSTER_MONDAY + timedelta(days=day)
+        if today != PATRON_DAY:
+            for number, member in enumerate(members):
+                if (2 * number + day) % 5:
+                    rows += laquila_shift(member.agent_id, number, day, str(today))
+        for number in range(ROMA_TEAM_COUNT * TEAM_SIZE):
+            if (number + day) % 6:
+                rows.append([f"R{number + 1:02}", str(today), *half_of_day(number, day), "work"])
+    return csv_text(ROSTER_COLUMNS, rows)
+
+
+def half_of_day(number: int, day: int) -> tuple[str, str]:
+    # They change places every other day, so that all owners are met in the morning by some of their clients.
+    return (MORNING, AFTERNOON)[(number + day // 2) % 2]
+
+
+def laquila_shift(agent_id: str, number: int, day: int, today: str) -> list[list[str]]:
+    starts, ends = half_of_day(number, day)
+    if day == 2 and number % TEAM_SIZE == 8:  # Wednesday: one of each group is trained for two hours.
+        middle, end = ("10:00", "12:00") if starts == MORNING[0] else ("16:00", "18:00")
+        spells = ((starts, middle, "work"), (middle, end, "training"), (end, ends, "work"))
+        return [[agent_id, today, *spell] for spell in spells]
+    return [[agent_id, today, starts, ends, "home" if number % 10 == 7 else "work"]]
+
+
+# --- load.csv ---------------------------------------------------------------------------------------------
+
+
+def load_csv(dice: Dice) -> str:
+    """Calls an hour at all hours, and those that come on top in the mornings of Monday."""
+    rows = []
+    for team in range(1, TEAM_COUNT + 1):
+        for market, low, high in zip(MARKETS, (11, 8, 6), (17, 13, 10), strict=True):
+            calls = dice.number(low, high)
+            portfolio_id = f"{market.name}-{team:02}"
+            rows.append([portfolio_id, str(calls), "410", "", "", ""])
+            rows.append([portfolio_id, f"{calls * 0.6:.1f}", "410", "mon", "09:00", "12:00"])
+    rows.append(["front-consumer", "45", "330", "", "", ""])
+    rows.append(["front-business", "20", "330", "", "", ""])
+    return csv_text(LOAD_COLUMNS, rows)
 
 
 def csv_text(columns: Sequence[str], rows: list[list[str]]) -> str:

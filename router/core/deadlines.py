@@ -79,10 +79,19 @@ class Deadlines:
             heappop(heap)
         return False
 
-    def pop(self) -> tuple[int, Due, _Subject]:
-        """Take out the deadline that `next_ms` or `is_due` has just spoken of: when, and about what."""
-        at_ms, _, due, subject = heappop(self.heap)
-        return at_ms, due, subject
+    def pop_due(self, now_ms: int) -> DeadlineEntry | None:
+        """Take out the earliest deadline up to *now_ms*; None: there is none."""
+        heap = self.heap
+        while heap and heap[0][0] <= now_ms:
+            entry = heappop(heap)
+            _, sequence, due, subject = entry
+            # What `_is_alive` says, without a call for those that are nearly all.
+            if type(subject) is AgentRecord and due is _STATUS:
+                if subject.timer == sequence:
+                    return entry
+            elif _is_alive(entry):
+                return entry
+        return None
 
     @property
     def sequence(self) -> int:

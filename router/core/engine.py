@@ -76,7 +76,6 @@ from router.core.state import (
     Offer,
     PortfolioRecord,
     Requirement,
-    Step,
 )
 from router.core.summary import CallView, EngineSummary, summarise
 from router.core.tallies import PortfolioMonth, Tallies
@@ -115,7 +114,7 @@ class Engine:
         self._gates = Gates(description)
         self._waiting = WaitingRoom(self._gates)
         self._deadlines = Deadlines()
-        self._tallies = Tallies()
+        self._tallies = Tallies(description)
         self._calls: dict[CallId, CallRecord] = {}
         # A plain dictionary walks over all it has lost to find its first: 6 µs a call.
         self._past: OrderedDict[CallId, CallRecord] = OrderedDict()
@@ -174,7 +173,13 @@ class Engine:
             )
         self._now = now_ms
         self._handlers[type(event)](event)
-        return self._settle()
+        if self._released or self._gates.may_have_opened:
+            self._route_released()
+        if not self._out:
+            return ()
+        out = tuple(self._out)
+        self._out.clear()
+        return out
 
     def next_deadline_ms(self) -> int | None:
         """When `expire` should be called next, in milliseconds since the epoch; None: nothing is due."""
@@ -185,23 +190,27 @@ class Engine:
         deadlines = self._deadlines
         if not deadlines.heap or deadlines.heap[0][0] > now_ms:
             return ()
-        out: list[Decision] = []
-        while deadlines.is_due(now_ms):
-            due_ms, due, subject = deadlines.pop()
+        while (entry := deadlines.pop_due(now_ms)) is not None:
+            due_ms, _, due, subject = entry
             # Only after a stop can a deadline lie in the past of what has been handled; it is then served now.
             if due_ms > self._now:
                 self._now = due_ms
-            match subject:
-                case CallRecord():
-                    self._wake(subject)
-                case AgentRecord() if due is Due.STATUS:
+            # By identity of type, as in `deadlines`.
+            if type(subject) is AgentRecord:
+                if due is Due.STATUS:
                     self._status_over(subject)
-                case AgentRecord():
+                else:
                     self._lease_over(subject)
-                case call, agent_id:
-                    self._cooldown_over(call, agent_id)
-            out += self._settle()
-        return tuple(out)
+            elif type(subject) is CallRecord:
+                self._wake(subject)
+            else:
+                assert type(subject) is tuple, "a deadline is about a call, an agent, or both"
+                self._cooldown_over(*subject)
+            if self._released or self._gates.may_have_opened:
+                self._route_released()
+        out = tuple(self._out)
+        self._out.clear()
+        return out
 
     def explain(self, call_id: CallId, *, now_ms: int) -> Explanation | None:
         """Agent by agent, why this call was not offered to them and when that may change; None: an unknown call.
@@ -236,6 +245,11 @@ class Engine:
         """Every month of every portfolio since the first event, sorted by month, then portfolio."""
         return self._tallies.seen()
 
+    @property
+    def counting_since_ms(self) -> int | None:
+        """From when on `tallies` count, in milliseconds since the epoch; None: nothing has happened yet."""
+        return self._tallies.since_ms
+
     # --- Snapshots ---
 
     def state_in_parts(self, *, part_calls: int = 256) -> tuple[EngineState, Iterator[PastCalls]]:
@@ -261,6 +275,7 @@ class Engine:
             deadlines=deadlines_state(self._deadlines),
             deadlines_set=self._deadlines.sequence,
             tallies=self._tallies.seen(),
+            counting_since_ms=self._tallies.since_ms,
             gates=gates_state(self._gates, self._now),
         )
         past = list(self._past.values())
@@ -286,7 +301,7 @@ class Engine:
         engine._offers_by_end.update(state.offers_by_end)
         roster, people = engine._roster, state.roster.agents
         restore_roster(roster, state.roster)
-        engine._tallies = Tallies(state.tallies)
+        engine._tallies = Tallies(description, state.tallies, state.counting_since_ms)
         restore_gates(engine._gates, state.gates, roster, state.now_ms)
         engine._calls, engine._waiting = restore_calls(
             state.calls, roster, people, engine._organisation.find_client, engine._tallies, engine._gates, state.now_ms
@@ -296,7 +311,7 @@ class Engine:
         engine._past.update((call.call_id, call) for call in restore_past_calls(past, roster))
         return engine
 
-    def _settle(self) -> tuple[Decision, ...]:
+    def _route_released(self) -> None:
         while self._released or self._gates.may_have_opened:
             released, self._released = self._released, []
             for call in sorted(released, key=_rank):
@@ -305,11 +320,6 @@ class Engine:
             self._gates.may_have_opened = False
             if self._gates.are_any:
                 self._look_abroad()
-        if not self._out:
-            return ()
-        out = tuple(self._out)
-        self._out.clear()
-        return out
 
     def _look_abroad(self) -> None:
         """Gates may have opened: idle agents behind them look for calls that they might not have before."""
@@ -350,7 +360,9 @@ class Engine:
         portfolio, call.found_by = self._organisation.find_portfolio(call.client, event.portfolio_id, event.segment)
         self._calls[call.call_id] = call
         self._find_owner(call)
-        self._note(call, "arrived")
+        call.navigation_ms = event.navigation_ms
+        call.owner_on_shift = call.owner is not None and call.owner.status is not AGENT_SIGNED_OUT
+        call.note(self._now, "arrived")
         record = self._roster.portfolios[portfolio.portfolio_id]
         record.arrived += 1
         self._tallies.arrived(portfolio, now_ms=self._now)
@@ -517,7 +529,7 @@ class Engine:
         if rule is Rule.SHARE:
             contract = self._gates.share_limit(call, self._now)
             assert contract is not None, "only a contract has a share"
-            self._gates.refused(call, contract, self._now)
+            self._gates.refused(contract, self._now)
             if contract.contract.then is ShareLimit.CALLBACK:
                 kind, target = FallbackKind.CALLBACK, ""
         if rule is Rule.CALLBACK_EXPIRED or (kind is FallbackKind.CALLBACK and rule is Rule.UNSERVABLE):
@@ -556,7 +568,7 @@ class Engine:
         agent.stamp = 0
         self._roster.set_status(agent, AGENT_OFFERED, now)
         self._deadlines.end_status(agent, expires_ms)
-        call.note(Step(now, f"offered: {rule}", agent.agent_id, offer.offer_id))
+        call.note(now, f"offered: {rule}", agent.agent_id, offer.offer_id)
         self._out.append(self._offer_order(offer))
         if agent.held:
             self._review_holds(agent)
@@ -623,7 +635,7 @@ class Engine:
         call.status = CALL_ACCEPTED
         self._roster.set_status(agent, AGENT_ACCEPTED, self._now)
         self._deadlines.end_status(agent, self._now + agent.team.team.connect_timeout_s * 1000)
-        self._note(call, "accepted", agent)
+        call.note(self._now, "accepted", agent.agent_id)
         self._out.append(self._connect_order(offer))
 
     def _offer_declined(self, event: e.OfferDeclined) -> None:
@@ -747,9 +759,11 @@ class Engine:
         call.outcome = outcome
         call.ended_ms = self._now
         call.portfolio.outcomes[outcome] += 1
-        self._tallies.ended(call.portfolio.portfolio, outcome, now_ms=self._now)
+        has_waited_in_vain = outcome is Outcome.ABANDONED and call.connected_ms is None
+        abandoned_ms = self._now - call.arrived_ms if has_waited_in_vain else None
+        self._tallies.ended(call.portfolio.portfolio, outcome, abandoned_ms=abandoned_ms, now_ms=self._now)
         self._gates.ended(call)
-        self._note(call, f"ended: {outcome}")
+        call.note(self._now, f"ended: {outcome}")
         del self._calls[call.call_id]
         self._past[call.call_id] = call
         if len(self._past) > self._limits.past_calls_max:
@@ -768,17 +782,31 @@ class Engine:
         agent.busy_since_ms = self._now
         self._roster.set_status(agent, AGENT_IN_CALL, self._now)
         self._deadlines.end_status(agent, self._now + agent.team.team.talk_lease_s * 1000)
-        self._note(call, "connected", agent)
+        call.note(self._now, "connected", agent.agent_id)
 
     def _count_answer(self, call: CallRecord, agent: AgentRecord) -> None:
         now, portfolio = self._now, call.portfolio.portfolio
         place = agent.group.key[:4]
         if call.connected_ms is not None:
             call.answer = self._tallies.transferred(portfolio, place, now_ms=now)
-        elif call.callback:
-            call.answer = self._tallies.called_back(portfolio, place, now_ms=now)
+            return
+        if call.callback:
+            answer = self._tallies.called_back(portfolio, place, now_ms=now)
         else:
-            call.answer = self._tallies.answered(portfolio, place, wait_ms=now - call.arrived_ms, now_ms=now)
+            wait_ms = now - call.arrived_ms
+            answer = self._tallies.answered(
+                portfolio, place, wait_ms=wait_ms, navigation_ms=call.navigation_ms, now_ms=now
+            )
+        call.answer = answer
+        owner = call.owner
+        if owner is not None:
+            answer.month.count_owned(
+                owner.team.team.team_id,
+                by_owner=agent is owner,
+                by_backup=agent in call.backups,
+                on_shift=call.owner_on_shift,
+                called_back=call.callback,
+            )
 
     def _talked(self, call: CallRecord, agent: AgentRecord) -> None:
         """Caller and agent do not hear each other any more."""
@@ -1130,7 +1158,7 @@ class Engine:
         for call in homeless:
             self._waiting.leave(call)
         self._organisation = organisation
-        self._tallies.follow()
+        self._tallies.follow(event.description)
         self._gates.follow(event.description)
         self._gated = None
         for agent in self._roster.adopt(organisation):
@@ -1190,6 +1218,7 @@ class Engine:
     def _router_resumed(self, event: e.RouterResumed) -> None:
         """Give everyone whom the router's absence may have kept from answering a full deadline again."""
         now = self._now
+        self._tallies.begin(now)
         if event.limits is not None:
             self._limits = event.limits
         for agent in self._roster.agents.values():
@@ -1287,7 +1316,7 @@ class Engine:
         return tuple(signed_out), unknown
 
     def _note(self, call: CallRecord, what: str, agent: AgentRecord | None = None) -> None:
-        call.note(Step(self._now, what, agent.agent_id if agent is not None else None, None))
+        call.note(self._now, what, None if agent is None else agent.agent_id)
 
 
 def _check_fresh(agent: AgentRecord, sequence: int | None) -> None:

@@ -13,11 +13,11 @@ from router.core.model import (
     CallId,
     ClientId,
     Country,
-    Id,
     Language,
     Limits,
     OfferId,
     OrganisationDescription,
+    PlainId,
     PortfolioId,
     SiteId,
     SkillNeed,
@@ -27,8 +27,8 @@ __all__ = [
     "AgentEvent", "AgentNotReady", "AgentReady", "AgentRefreshed", "AgentSignedIn", "AgentSignedOut",
     "AgentSuspected", "CallAbandoned", "CallArrived", "CallConnected", "CallEnded", "CallEvent", "CallRefreshed",
     "CallTransferred", "CallbackRequested", "ConnectFailed", "Event", "LiveAgent", "LiveCall", "OfferAccepted",
-    "OfferDeclined", "OfferMissed", "OrganisationChanged", "PlaceRequested", "PlatformResynced", "PresenceEvent", "RouterResumed",
-    "TimePassed", "snake_case",
+    "OfferDeclined", "OfferMissed", "OrganisationChanged", "PlaceRequested", "PlatformResynced", "PresenceEvent",
+    "RouterResumed", "TimePassed", "snake_case",
 ]  # fmt: skip
 
 
@@ -44,13 +44,13 @@ class Event(Struct, frozen=True, kw_only=True, tag_field="type", tag=snake_case)
 class CallEvent(Event, frozen=True, kw_only=True):
     """Something that happened to a call."""
 
-    call_id: Annotated[CallId, Id]
+    call_id: Annotated[CallId, PlainId]
 
 
 class AgentEvent(Event, frozen=True, kw_only=True):
     """Something that an agent, or the agent's desktop, did."""
 
-    agent_id: Annotated[AgentId, Id]
+    agent_id: Annotated[AgentId, PlainId]
 
 
 class CallArrived(CallEvent, frozen=True, kw_only=True):
@@ -60,17 +60,19 @@ class CallArrived(CallEvent, frozen=True, kw_only=True):
     portfolio: nobody is turned away for being unknown.
     """
 
-    client_id: Annotated[ClientId, Id] | None = None
+    client_id: Annotated[ClientId, PlainId] | None = None
     caller: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     """Pseudonym of the caller's number; None: withheld. The number itself never enters the engine."""
-    portfolio_id: Annotated[PortfolioId, Id] | None = None
-    segment: Annotated[str, Id] | None = None
+    portfolio_id: Annotated[PortfolioId, PlainId] | None = None
+    segment: Annotated[str, PlainId] | None = None
     skills: Annotated[tuple[SkillNeed, ...], Meta(max_length=16)] = ()
     """Needed on top of what the portfolio needs."""
     language: Language | None = None
     countries: Annotated[tuple[Country, ...], Meta(max_length=64)] = ()
     """Where the agent may sit; empty: anywhere the portfolio allows."""
     head_start_s: Annotated[int, Meta(ge=-86_400, le=86_400)] = 0
+    navigation_ms: Annotated[int, Meta(ge=0, le=3_600_000)] | None = None
+    """From dialling to the moment at which an agent could be asked for; None: the platform does not say."""
 
 
 class CallAbandoned(CallEvent, frozen=True, kw_only=True):
@@ -95,7 +97,7 @@ class CallRefreshed(CallEvent, frozen=True, kw_only=True):
 class CallTransferred(CallEvent, frozen=True, kw_only=True):
     """The agent passes the caller on. The call keeps its first arrival and never returns to this agent."""
 
-    portfolio_id: Annotated[PortfolioId, Id] | None = None
+    portfolio_id: Annotated[PortfolioId, PlainId] | None = None
     """None: the portfolio it has."""
     skills: Annotated[tuple[SkillNeed, ...], Meta(max_length=16)] | None = None
     """None: the skills it needed before."""
@@ -124,7 +126,7 @@ class PresenceEvent(AgentEvent, frozen=True, kw_only=True):
     sequence: Annotated[int, Meta(ge=0, le=(1 << 62) - 1)] | None = None
     """Larger in each report of this agent's presence, across restarts of the desktop too, such as milliseconds since
     the epoch: one that is not larger than the last is refused as stale. None: reports come in order."""
-    session: Annotated[str, Id] | None = None
+    session: Annotated[str, PlainId] | None = None
     """The desktop's connection: tells whose last will an `AgentSuspected` is."""
     lease_s: Annotated[int, Meta(ge=10, le=86_400)] | None = None
     """The desktop promises to be heard from within so long, from now on; None: as before, else as the team says."""
@@ -133,9 +135,9 @@ class PresenceEvent(AgentEvent, frozen=True, kw_only=True):
 class AgentSignedIn(PresenceEvent, frozen=True, kw_only=True):
     """An agent took a seat. Not ready until the agent says so."""
 
-    site_id: Annotated[SiteId, Id] | None = None
+    site_id: Annotated[SiteId, PlainId] | None = None
     """None: the agent's own site."""
-    seat: Annotated[str, Id] | None = None
+    seat: Annotated[str, PlainId] | None = None
     country: Country | None = None
     """Set when the agent works from home: the country in which the agent sits. Takes no seat of the site."""
 
@@ -147,7 +149,7 @@ class AgentReady(PresenceEvent, frozen=True, kw_only=True):
 class AgentNotReady(PresenceEvent, frozen=True, kw_only=True):
     """The agent cannot take calls, at once or when the present call is done."""
 
-    reason: Annotated[str, Id] = "break"
+    reason: Annotated[str, PlainId] = "break"
 
 
 class AgentSignedOut(PresenceEvent, frozen=True, kw_only=True):
@@ -164,13 +166,13 @@ class AgentSuspected(AgentEvent, frozen=True, kw_only=True):
     Until then the agent is offered no more calls; a conversation goes on.
     """
 
-    session: Annotated[str, Id] | None = None
+    session: Annotated[str, PlainId] | None = None
     """The connection that vanished; refused as stale if the agent has been heard from on another since."""
 
 
 class _OfferAnswered(AgentEvent, frozen=True, kw_only=True):
-    call_id: Annotated[CallId, Id]
-    offer_id: Annotated[OfferId, Id]
+    call_id: Annotated[CallId, PlainId]
+    offer_id: Annotated[OfferId, PlainId]
 
 
 class OfferAccepted(_OfferAnswered, frozen=True, kw_only=True):
@@ -188,15 +190,15 @@ class OfferMissed(_OfferAnswered, frozen=True, kw_only=True):
 class LiveCall(Struct, frozen=True, kw_only=True):
     """A call that a platform has."""
 
-    call_id: Annotated[CallId, Id]
-    agent_id: Annotated[AgentId, Id] | None = None
+    call_id: Annotated[CallId, PlainId]
+    agent_id: Annotated[AgentId, PlainId] | None = None
     """Who speaks to the caller; None: nobody."""
 
 
 class LiveAgent(Struct, frozen=True, kw_only=True):
     """An agent whom a platform has signed in."""
 
-    agent_id: Annotated[AgentId, Id]
+    agent_id: Annotated[AgentId, PlainId]
     ready: bool
     """Wants calls; one who is at work is ready unless a pause was asked for."""
 

@@ -189,8 +189,8 @@ class Gates:
             self._day_of_request(call).unmet += 1
             self._asks_no_more()
 
-    def refused(self, call: CallRecord, contract: ContractRecord, now_ms: int) -> None:
-        """The call was not answered for the sake of the share."""
+    def refused(self, contract: ContractRecord, now_ms: int) -> None:
+        """A call was not answered for the sake of the share."""
         contract.refuse(contract.contract.countries[0], now_ms)
 
     def _met(self, call: CallRecord, now_ms: int) -> None:

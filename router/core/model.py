@@ -42,14 +42,17 @@ __all__ = [
     "Limits",
     "Link",
     "Membership",
+    "MinutesAMonth",
     "OfferId",
     "OrganisationDescription",
     "Outcome",
     "OwnerMode",
     "Ownership",
     "PlacePolicy",
+    "PlainId",
     "Portfolio",
     "PortfolioId",
+    "Quality",
     "Relaxation",
     "Segment",
     "ShareLimit",
@@ -80,6 +83,9 @@ Skill = NewType("Skill", str)
 # Ids become levels of MQTT topics and keys of indexes, so neither `/`, `+`, `#` nor white space is allowed, and
 # 64 characters hold a UUID with room to spare. `\Z`, because `$` would let a trailing newline pass.
 Id = Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:@-]+\Z")
+PlainId = Meta(min_length=1, max_length=64, description="an id")
+"""As `Id`, for events: that the characters are those is checked in `wire`, where strangers' events come in. Here it
+would be checked again for each record that a start reads, and cost it a twentieth."""
 Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z", description="ISO 3166-1 alpha-2 code")]
 Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}\Z", description="ISO 639 code")]
 
@@ -88,6 +94,8 @@ LEVEL_MAX = 10
 Level = Annotated[int, Meta(ge=1, le=LEVEL_MAX)]
 # A week in seconds: longer waits in a configuration are slips of the keyboard.
 Seconds = Annotated[int, Meta(ge=0, le=604_800)]
+# No client can talk for longer than 31 days of 24 hours.
+MinutesAMonth = Annotated[int, Meta(ge=0, le=44_640)]
 
 
 class CallStatus(StrEnum):
@@ -188,7 +196,15 @@ class Site(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     time_zone: str = "Europe/Rome"
     seats: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     """How many may be signed in at once; None: as many as come."""
+    training_rooms: tuple[Annotated[str, Id], ...] = ()
+    """Beginnings of seats' names: seats called so are not counted among ``seats``."""
+    closed_on: tuple[date, ...] = ()
+    """Nobody is expected here on these days. For planning alone: whoever signs in all the same is offered calls."""
     where: str = ""
+
+    def counts(self, seat: str | None) -> bool:
+        """Whether whoever sits on *seat* takes one of ``seats``; so does who names no seat."""
+        return seat is None or not seat.startswith(self.training_rooms)
 
 
 class Supplier(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -286,6 +302,20 @@ class Segment(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     where: str = ""
 
 
+class Quality(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What waits are counted against from now on, and the limits that reports compare with."""
+
+    # "80 in 20" is the usual contract, and 20 s the threshold of the Italian regulator too (AGCOM 255/24/CONS).
+    within_s: Annotated[int, Meta(ge=1, le=3_600)] = 20
+    """A wait up to this is a good one."""
+    short_abandon_s: Annotated[int, Meta(ge=0, le=3_600)] = 5
+    """Whoever hangs up within this may have dialled wrongly."""
+    wait_mean_max_s: Annotated[int, Meta(ge=0, le=3_600)] | None = None
+    """What the mean wait may be at most; None: nothing is asked of it."""
+    within_share_min_percent: Annotated[int, Meta(ge=0, le=100)] | None = None
+    """How many of a hundred answered callers must have waited ``within_s`` at most; None: as above."""
+
+
 class Agent(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A person who answers calls."""
 
@@ -299,6 +329,8 @@ class Agent(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """None: the team's supplier."""
     after_s: Seconds = 0
     """The edge from the team to this agent: a reserve is asked only after so long."""
+    contract_until: date | None = None
+    """The last day (included) of a fixed-term contract, for planners; routing takes no notice of it."""
     where: str = ""
 
 
@@ -322,6 +354,8 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=F
     """Pseudonyms of the client's numbers, as `router.pseudonym` makes them; never the numbers themselves."""
     exclusions: tuple[Annotated[AgentId, Id], ...] = ()
     """These agents are never offered this client's calls."""
+    minutes_a_month: MinutesAMonth | None = None
+    """Work that the client is expected to make, for planners; routing takes no notice of it."""
     where: str = ""
 
 
@@ -447,6 +481,7 @@ class OrganisationDescription(Struct, frozen=True, kw_only=True):
     place: PlacePolicy | None = None
     """None: callers are told nothing of the agent's place."""
     contracts: tuple[Contract, ...] = ()
+    quality: Quality = Quality()
     where: str = ""
 
 

@@ -31,8 +31,8 @@ from router.core.state import (
 
 __all__ = ["Roster"]
 
-# Idle or at work.
-_STAFFED = frozenset(AgentStatus) - {AGENT_SIGNED_OUT, AGENT_NOT_READY}
+# Neither idle nor at work.
+_UNSTAFFED = frozenset({AGENT_SIGNED_OUT, AGENT_NOT_READY})
 
 
 class Roster:
@@ -72,7 +72,7 @@ class Roster:
         old_sites, self.sites = self.sites, {}
         for site_id, site in organisation.sites.items():
             self.sites[site_id] = old_sites.get(site_id) or SiteRecord(site)
-            self.sites[site_id].site = site
+            self.sites[site_id].follow(site)
         for portfolio_id, portfolio in organisation.portfolios.items():
             company = portfolio.company or organisation.description.company
             if portfolio_id in self.portfolios:
@@ -104,7 +104,7 @@ class Roster:
             country = record.country or country
             record.agent, record.team, record.removed = agent, team, False
             record.group = self._group(agent, team, site_id, country)
-            record.group.staffed += record.status in _STAFFED
+            record.group.staffed += record.status not in _UNSTAFFED
         team.agents[record.status] += 1
 
     def forget(self, agent: AgentRecord) -> None:
@@ -209,13 +209,14 @@ class Roster:
         if site is None:
             raise EventRejected(Rejection.UNKNOWN_SITE, f"there is no site {site_id!r}")
         if home_country is None:
-            if site.site.seats is not None and site.taken >= site.site.seats:
+            counts = site.site.counts(seat)
+            if counts and site.site.seats is not None and site.taken >= site.site.seats:
                 raise EventRejected(Rejection.SITE_FULL, f"all {site.site.seats} seats of site {site_id} are taken")
             holder = site.seats.get(seat) if seat is not None else None
             if holder is not None:
                 raise EventRejected(Rejection.SEAT_TAKEN, f"seat {seat} of site {site_id} is taken by {holder}")
             agent.site, agent.seat = site, seat
-            site.taken += 1
+            site.taken += counts
             if seat is not None:
                 site.seats[seat] = agent.agent_id
         agent.country = home_country
@@ -241,7 +242,7 @@ class Roster:
     def stand_up(self, agent: AgentRecord) -> None:
         """Give the agent's seat free."""
         if agent.site is not None:
-            agent.site.taken -= 1
+            agent.site.taken -= agent.site.site.counts(agent.seat)
             if agent.seat is not None:
                 del agent.site.seats[agent.seat]
         agent.site = agent.seat = agent.country = None
@@ -254,7 +255,9 @@ class Roster:
         counts = agent.team.agents
         counts[before] -= 1
         counts[status] += 1
-        agent.group.staffed += (status in _STAFFED) - (before in _STAFFED)
+        # Most changes are between two ways of being at work.
+        if status in _UNSTAFFED or before in _UNSTAFFED:
+            agent.group.staffed += (status not in _UNSTAFFED) - (before not in _UNSTAFFED)
         agent.history.append((now_ms, status, reason))
 
     def rest_again(self, agent: AgentRecord) -> None:
@@ -271,7 +274,7 @@ class Roster:
             team.agents = dict.fromkeys(AgentStatus, 0)
         for agent in self.agents.values():
             agent.team.agents[agent.status] += 1
-            agent.group.staffed += agent.status in _STAFFED
+            agent.group.staffed += agent.status not in _UNSTAFFED
 
     def rest(self, agent: AgentRecord, now_ms: int) -> None:
         """Stand an idle agent, for whom no call waits, in the queues of its group."""

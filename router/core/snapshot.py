@@ -63,9 +63,10 @@ from router.core.tallies import AnswerRecord, Place, PortfolioMonth, Tallies
 from router.core.waiting import WaitingRoom
 
 __all__ = [
-    "LEFT_OUT", "AgentState", "AnswerState", "CallState", "DeadlineState", "EngineState", "GatesState", "GroupState", "LeftAgent",
-    "LeftTeam", "MeanState", "OfferState", "PastCalls", "PortfolioState", "RosterState", "TeamState", "call_state",
-    "deadlines_state", "gates_state", "restore_calls", "restore_deadlines", "restore_gates", "restore_past_calls", "restore_roster", "roster_state",
+    "LEFT_OUT", "AgentState", "AnswerState", "CallState", "DeadlineState", "EngineState", "GatesState", "GroupState",
+    "LeftAgent", "LeftTeam", "MeanState", "OfferState", "PastCalls", "PortfolioState", "RosterState", "TeamState",
+    "call_state", "deadlines_state", "gates_state", "restore_calls", "restore_deadlines", "restore_gates",
+    "restore_past_calls", "restore_roster", "roster_state",
 ]  # fmt: skip
 
 
@@ -128,6 +129,9 @@ class CallState(Struct, frozen=True, array_like=True, gc=False):
     ended_ms: int | None
     outcome: Outcome | None
     steps: tuple[Step, ...]
+    # Later fields have defaults, so that snapshots from before can be read.
+    navigation_ms: int | None = None
+    owner_on_shift: bool = False
     announced: str | None = None
     place_requested_ms: int | None = None
     is_place_met: bool = False
@@ -263,6 +267,7 @@ class EngineState(Struct, frozen=True, array_like=True, gc=False):
     deadlines_set: int
     """The sequence number of the last one; those set from now on go on from here."""
     tallies: tuple[PortfolioMonth, ...]
+    counting_since_ms: int | None = None
     gates: GatesState = GatesState()
 
 
@@ -328,7 +333,16 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "places": "in the organisation",
         "shares": "as `contract_days`, `adjustments` and `left_contracts`",
     },
-    "Tallies": {"_present": "the month of the present moment, asked of the calendar again"},
+    "Tallies": {
+        "_company": "in the organisation",
+        "_present": "the month of the present moment, asked of the calendar again",
+        "_short_ms": "in the organisation",
+        "_within_ms": "in the organisation",
+        "since_ms": "as `counting_since_ms`",
+    },
+    "MonthRecord": {"seen": "made again when asked for"},
+    "AnswerRecord": {"month": "the month that it is in", "place": "its first four fields"},
+    "OwnedRecord": {},
     "Engine": {
         "_gated": "the groups of whom a gate can be shut",
         "_handlers": "code",
@@ -372,6 +386,8 @@ def call_state(call: CallRecord) -> CallState:
         call.ended_ms,
         call.outcome,
         tuple(call.steps),
+        call.navigation_ms,
+        call.owner_on_shift,
         call.announced,
         call.place_requested_ms,
         call.is_place_met,
@@ -615,7 +631,7 @@ def _restore_agent(agent: AgentRecord, state: AgentState) -> None:
 
 def _sit_again(agent: AgentRecord, site: SiteRecord) -> None:
     agent.site = site
-    site.taken += 1
+    site.taken += site.site.counts(agent.seat)
     if agent.seat is not None:
         site.seats[agent.seat] = agent.agent_id
 
@@ -720,6 +736,8 @@ def _restore_call(state: CallState, roster: Roster, persons: _People) -> CallRec
     call.ended_ms = state.ended_ms
     call.outcome = state.outcome
     call.steps.extend(state.steps)
+    call.navigation_ms = state.navigation_ms
+    call.owner_on_shift = state.owner_on_shift
     return call
 
 

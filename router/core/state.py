@@ -199,9 +199,9 @@ class CallRecord:
     __slots__ = (
         "agent", "announced", "answer", "arrived_ms", "asked", "backups", "blocked", "call_id", "callback", "client",
         "client_id", "connected_ms", "decided_ms", "ended_ms", "found_by", "head_start_ms", "held_until_ms",
-        "is_override", "is_place_met", "is_share_waived", "offer", "outcome", "owner", "place_requested_ms", "placed_ms",
-        "plan", "portfolio", "promise", "queued_ms", "rank_ms", "rings_open", "rule", "stamp", "status", "steps",
-        "timer", "work",
+        "is_override", "is_place_met", "is_share_waived", "navigation_ms", "offer", "outcome", "owner",
+        "owner_on_shift", "place_requested_ms", "placed_ms", "plan", "portfolio", "promise", "queued_ms", "rank_ms",
+        "rings_open", "rule", "stamp", "status", "steps", "timer", "work",
     )  # fmt: skip
 
     def __init__(
@@ -227,7 +227,11 @@ class CallRecord:
         self.queued_ms = arrived_ms
         self.status = CallStatus.WAITING
         self.callback = False
+        self.navigation_ms: int | None = None
+        """From dialling to the arrival, as the platform says."""
         self.owner: AgentRecord | None = None
+        self.owner_on_shift = False
+        """Whether the owner was signed in when the call arrived."""
         self.backups: tuple[AgentRecord, ...] = ()
         self.held_until_ms: int | None = None
         """The owner alone may take the call until then; None: not held."""
@@ -266,10 +270,10 @@ class CallRecord:
         self.timer = 0
         self.steps: list[Step] = []
 
-    def note(self, step: Step) -> None:
+    def note(self, at_ms: int, what: str, agent_id: AgentId | None = None, offer_id: OfferId | None = None) -> None:
         """Remember what happened last."""
         # A list takes a third of the memory of a deque, and hardly any call ever has so many steps.
-        self.steps.append(step)
+        self.steps.append(Step(at_ms, what, agent_id, offer_id))
         if len(self.steps) > _STEPS_MAX:
             del self.steps[0]
 
@@ -301,7 +305,13 @@ class SiteRecord:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.taken = 0
+        """Of the seats that count, named or not."""
         self.seats: dict[str, AgentId] = {}
+
+    def follow(self, site: Site) -> None:
+        """Take over a new version of the site. Whoever sits here sits on, also beyond the seats."""
+        self.taken += sum(map(site.counts, self.seats)) - sum(map(self.site.counts, self.seats))
+        self.site = site
 
 
 class PortfolioRecord:

@@ -4,6 +4,10 @@ A month is a calendar month of the portfolio's own time zone, written ``2026-03`
 moment: it arrives in the month and portfolio of its arrival, ends in those of its end, and is answered in those of the
 answer; talk counts with its answer, however late it ends. Everything is integer arithmetic. The calendar is asked once
 a month and portfolio; a call costs a comparison.
+
+Waits are counted against the thresholds in force (`model.Quality`), and a month says which these were: a new version
+of the organisation counts on with new ones, and does not count again what it no longer has. In the fields, *soon* is
+at most ``within_s``, *sooner* is less than that.
 """
 
 from collections.abc import Iterable
@@ -12,13 +16,23 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from router.core.model import Outcome, Portfolio, PortfolioId, SiteId, SupplierId, TeamId
+from router.core.model import (
+    OrganisationDescription,
+    Outcome,
+    Portfolio,
+    PortfolioId,
+    SiteId,
+    SupplierId,
+    TeamId,
+)
 
-__all__ = ["SOON_MS", "AnswerRecord", "MonthRecord", "Place", "PlaceAnswers", "PortfolioMonth", "Tallies"]
+__all__ = [
+    "AnswerRecord", "MonthRecord", "OwnedAnswers", "OwnedRecord", "Place", "PlaceAnswers", "PortfolioMonth", "Tallies",
+    "Thresholds", "calendar_month",
+]  # fmt: skip
 
-SOON_MS = 20_000
-"""A wait up to this is a good one. 20 s is the threshold of the Italian regulator (AGCOM 255/24/CONS: at least 40 % of
-answered calls), and of the usual contract, "80 in 20"."""
+Thresholds = tuple[int, int]
+"""``within_s`` and ``short_abandon_s`` of `model.Quality`."""
 
 Place = tuple[TeamId, SiteId, SupplierId, str]
 """Team, site, supplier, and the country in which the agent sat."""
@@ -40,7 +54,7 @@ class PlaceAnswers(Struct, frozen=True, array_like=True, gc=False):
     answered: int
     """Callers on the line who were put through for the first time."""
     answered_soon: int
-    """Those of them who had waited no longer than `SOON_MS`."""
+    """Those of them who had waited no longer than the threshold."""
     wait_ms: int
     """What those answered had waited in all, from arrival."""
     called_back: int
@@ -49,6 +63,37 @@ class PlaceAnswers(Struct, frozen=True, array_like=True, gc=False):
     """Callers who had been put through before, to somebody else."""
     talk_ms: int
     """From being put through to the end or the transfer, of all three kinds; of those who still talk nothing yet."""
+    # Later fields have defaults, here and below, so that snapshots from before can be read.
+    answered_sooner: int = 0
+    """Those of `answered` who had waited less than the threshold."""
+    navigated: int = 0
+    """Those of `answered` of whom the platform said how long they had navigated before."""
+    navigation_ms: int = 0
+    """What those had navigated in all."""
+    navigated_wait_ms: int = 0
+    """What those had waited in all, from arrival."""
+    navigated_soon: int = 0
+    """Those of them whose navigation and wait together took no longer than the threshold."""
+    navigated_sooner: int = 0
+    """And less than that."""
+
+
+class OwnedAnswers(Struct, frozen=True, array_like=True, gc=False):
+    """What became of the clients whom agents of one team own, of one portfolio in one month."""
+
+    team_id: TeamId
+    """The owners' team, whoever answered."""
+    answered: int
+    """Callers on the line who were put through for the first time."""
+    by_owner: int
+    by_backup: int
+    """The rest were answered by others."""
+    on_shift: int
+    """Those of `answered` whose owner was signed in when they called."""
+    on_shift_by_owner: int
+    called_back: int
+    back_by_owner: int
+    back_by_backup: int
 
 
 class PortfolioMonth(Struct, frozen=True, array_like=True, gc=False):
@@ -61,6 +106,21 @@ class PortfolioMonth(Struct, frozen=True, array_like=True, gc=False):
     """Of the calls that ended in this month."""
     answers: tuple[PlaceAnswers, ...]
     """By team, site, supplier and country."""
+    owned: tuple[OwnedAnswers, ...] = ()
+    """Of clients who have an owner, by the owners' team."""
+    abandoned: int = 0
+    """Callers who hung up before anybody had answered. Of the outcome of that name there may be more: a caller who is
+    transferred has been answered."""
+    abandoned_soon: int = 0
+    """Those of them who had waited no longer than the threshold."""
+    abandoned_short: int = 0
+    """And no longer than ``short_abandon_s``."""
+    company: str = ""
+    """The client company that was served in the end; empty in months of a router that did not ask."""
+    time_zone: str = ""
+    counted_by: tuple[Thresholds, ...] = ((0, 0),)
+    """The thresholds in force when something was counted, as they came. ``(0, 0)`` stands for a router that knew
+    20 s alone, and counted nothing that has a default here."""
 
 
 # --- What counts ---------------------------------------------------------------------------------------------------
@@ -69,7 +129,10 @@ class PortfolioMonth(Struct, frozen=True, array_like=True, gc=False):
 class AnswerRecord:
     """The counts of `PlaceAnswers` while they grow."""
 
-    __slots__ = ("answered", "answered_soon", "called_back", "month", "place", "talk_ms", "transferred", "wait_ms")
+    __slots__ = (
+        "answered", "answered_soon", "answered_sooner", "called_back", "month", "navigated", "navigated_soon",
+        "navigated_sooner", "navigated_wait_ms", "navigation_ms", "place", "talk_ms", "transferred", "wait_ms",
+    )  # fmt: skip
 
     def __init__(self, month: "MonthRecord", place: Place) -> None:
         self.month = month
@@ -80,16 +143,38 @@ class AnswerRecord:
         self.called_back = 0
         self.transferred = 0
         self.talk_ms = 0
+        self.answered_sooner = 0
+        self.navigated = 0
+        self.navigation_ms = 0
+        self.navigated_wait_ms = 0
+        self.navigated_soon = 0
+        self.navigated_sooner = 0
 
     def add_talk(self, talk_ms: int) -> None:
         self.talk_ms += talk_ms
         self.month.seen = None
 
 
+class OwnedRecord:
+    """The counts of `OwnedAnswers` while they grow."""
+
+    __slots__ = (
+        "answered", "back_by_backup", "back_by_owner", "by_backup", "by_owner", "called_back", "on_shift",
+        "on_shift_by_owner",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.answered = self.by_owner = self.by_backup = self.on_shift = self.on_shift_by_owner = 0
+        self.called_back = self.back_by_owner = self.back_by_backup = 0
+
+
 class MonthRecord:
     """The counts of `PortfolioMonth` while they grow."""
 
-    __slots__ = ("answers", "arrived", "month", "outcomes", "portfolio_id", "seen")
+    __slots__ = (
+        "abandoned", "abandoned_short", "abandoned_soon", "answers", "arrived", "company", "counted_by", "month",
+        "outcomes", "owned", "portfolio_id", "seen", "time_zone",
+    )  # fmt: skip
 
     def __init__(self, month: str, portfolio_id: PortfolioId) -> None:
         self.month = month
@@ -97,50 +182,106 @@ class MonthRecord:
         self.arrived = 0
         self.outcomes = dict.fromkeys(Outcome, 0)
         self.answers: dict[Place, AnswerRecord] = {}
+        self.owned: dict[TeamId, OwnedRecord] = {}
+        self.abandoned = self.abandoned_soon = self.abandoned_short = 0
+        self.company = self.time_zone = ""
+        self.counted_by: tuple[Thresholds, ...] = ()
         self.seen: PortfolioMonth | None = None
         """Made when asked for, and kept until something is counted: months that are over are made once."""
+
+    def count_owned(
+        self, team_id: TeamId, *, by_owner: bool, by_backup: bool, on_shift: bool, called_back: bool
+    ) -> None:
+        """A client whose owner is of the team was answered or called back, for the first time; call it with that."""
+        owned = self.owned.get(team_id)
+        if owned is None:
+            owned = self.owned[team_id] = OwnedRecord()
+        if called_back:
+            owned.called_back += 1
+            owned.back_by_owner += by_owner
+            owned.back_by_backup += by_backup and not by_owner
+            return
+        owned.answered += 1
+        if by_owner:
+            owned.by_owner += 1
+        elif by_backup:
+            owned.by_backup += 1
+        if on_shift:
+            owned.on_shift += 1
+            owned.on_shift_by_owner += by_owner
 
 
 class Tallies:
     """All months of all portfolios since the first event."""
 
-    __slots__ = ("_months", "_present")
+    __slots__ = ("_company", "_months", "_present", "_short_ms", "_within_ms", "since_ms")
 
-    def __init__(self, seen: Iterable[PortfolioMonth] = ()) -> None:
-        """Count on from what was *seen*."""
+    def __init__(
+        self,
+        description: OrganisationDescription,
+        seen: Iterable[PortfolioMonth] = (),
+        since_ms: int | None = None,
+    ) -> None:
+        """Count on from what was *seen*, by the thresholds of *description*."""
+        self.since_ms = since_ms
+        """From when on is counted."""
         self._months: dict[tuple[str, PortfolioId], MonthRecord] = {}
         self._present: dict[PortfolioId, tuple[int, MonthRecord]] = {}
         """The month that each portfolio counts in, and the moment that ends it."""
+        self.follow(description)
         for month in seen:
             record = self._month(month.month, month.portfolio_id)
             record.arrived = month.arrived
             record.outcomes.update(month.outcomes)
+            record.abandoned = month.abandoned
+            record.abandoned_soon = month.abandoned_soon
+            record.abandoned_short = month.abandoned_short
+            record.company = month.company
+            record.time_zone = month.time_zone
+            record.counted_by = month.counted_by
+            for held in month.owned:
+                owned = record.owned[held.team_id] = OwnedRecord()
+                _copy(held, owned)
             for told in month.answers:
-                answer = self.answer_of(month.month, month.portfolio_id, _place(told))
-                answer.answered = told.answered
-                answer.answered_soon = told.answered_soon
-                answer.wait_ms = told.wait_ms
-                answer.called_back = told.called_back
-                answer.transferred = told.transferred
-                answer.talk_ms = told.talk_ms
+                _copy(told, self.answer_of(month.month, month.portfolio_id, _place(told)))
+
+    def begin(self, now_ms: int) -> None:
+        """Whatever happens from now on is counted; told again, it changes nothing."""
+        if self.since_ms is None:
+            self.since_ms = now_ms
 
     def arrived(self, portfolio: Portfolio, *, now_ms: int) -> None:
         month = self._now(portfolio, now_ms)
         month.arrived += 1
         month.seen = None
 
-    def ended(self, portfolio: Portfolio, outcome: Outcome, *, now_ms: int) -> None:
+    def ended(self, portfolio: Portfolio, outcome: Outcome, *, abandoned_ms: int | None, now_ms: int) -> None:
+        """A call is over; *abandoned_ms* is what its caller had waited for any answer at all, None if there was one."""
         month = self._now(portfolio, now_ms)
         month.outcomes[outcome] += 1
         month.seen = None
+        if abandoned_ms is not None:
+            month.abandoned += 1
+            month.abandoned_soon += abandoned_ms <= self._within_ms
+            month.abandoned_short += abandoned_ms <= self._short_ms
 
-    def answered(self, portfolio: Portfolio, place: Place, *, wait_ms: int, now_ms: int) -> AnswerRecord:
+    def answered(
+        self, portfolio: Portfolio, place: Place, *, wait_ms: int, navigation_ms: int | None, now_ms: int
+    ) -> AnswerRecord:
         """A caller on the line was put through for the first time; the talk is to be added to what this returns."""
         answer = self._answer(portfolio, place, now_ms)
         answer.answered += 1
         answer.wait_ms += wait_ms
-        if wait_ms <= SOON_MS:
+        within_ms = self._within_ms
+        if wait_ms <= within_ms:
             answer.answered_soon += 1
+            answer.answered_sooner += wait_ms < within_ms
+        if navigation_ms is not None:
+            answer.navigated += 1
+            answer.navigation_ms += navigation_ms
+            answer.navigated_wait_ms += wait_ms
+            answer.navigated_soon += navigation_ms + wait_ms <= within_ms
+            answer.navigated_sooner += navigation_ms + wait_ms < within_ms
         return answer
 
     def called_back(self, portfolio: Portfolio, place: Place, *, now_ms: int) -> AnswerRecord:
@@ -154,9 +295,12 @@ class Tallies:
         answer.transferred += 1
         return answer
 
-    def follow(self) -> None:
-        """A new version of the organisation may have moved portfolios to another time zone."""
+    def follow(self, description: OrganisationDescription) -> None:
+        """A version of the organisation may have moved portfolios to another time zone, or other thresholds."""
         self._present.clear()
+        self._company = description.company
+        self._within_ms = description.quality.within_s * 1000
+        self._short_ms = description.quality.short_abandon_s * 1000
 
     def seen(self) -> tuple[PortfolioMonth, ...]:
         """By month, then portfolio."""
@@ -174,8 +318,15 @@ class Tallies:
     def _now(self, portfolio: Portfolio, now_ms: int) -> MonthRecord:
         present = self._present.get(portfolio.portfolio_id)
         if present is None or now_ms >= present[0]:
-            name, ends_ms = _calendar_month(now_ms, portfolio.time_zone)
-            present = self._present[portfolio.portfolio_id] = ends_ms, self._month(name, portfolio.portfolio_id)
+            self.begin(now_ms)
+            name, _, ends_ms = calendar_month(now_ms, portfolio.time_zone)
+            month = self._month(name, portfolio.portfolio_id)
+            month.company = portfolio.company or self._company
+            month.time_zone = portfolio.time_zone
+            thresholds = (self._within_ms // 1000, self._short_ms // 1000)
+            if thresholds not in month.counted_by:
+                month.counted_by += (thresholds,)
+            present = self._present[portfolio.portfolio_id] = ends_ms, month
         return present[1]
 
     def _month(self, name: str, portfolio_id: PortfolioId) -> MonthRecord:
@@ -193,17 +344,25 @@ def _answer_in(month: MonthRecord, place: Place) -> AnswerRecord:
     return answer
 
 
-def _calendar_month(now_ms: int, time_zone: str) -> tuple[str, int]:
-    """The month of the moment, and when it ends there."""
+def calendar_month(now_ms: int, time_zone: str) -> tuple[str, int, int]:
+    """The month of the moment, and when it begins and ends there, in milliseconds since the epoch."""
     zone = ZoneInfo(time_zone)
     local = (_EPOCH + now_ms * _MILLISECOND).astimezone(zone)
     later = local.year * 12 + local.month
+    begins = datetime(local.year, local.month, 1, tzinfo=zone)
     ends = datetime(later // 12, later % 12 + 1, 1, tzinfo=zone)
-    return f"{local.year:04}-{local.month:02}", (ends - _EPOCH) // _MILLISECOND
+    return f"{local.year:04}-{local.month:02}", (begins - _EPOCH) // _MILLISECOND, (ends - _EPOCH) // _MILLISECOND
 
 
 def _place(told: PlaceAnswers) -> Place:
     return told.team_id, told.site_id, told.supplier_id, told.country
+
+
+def _copy(told: PlaceAnswers | OwnedAnswers, record: AnswerRecord | OwnedRecord) -> None:
+    """All that is counted goes by one name in both."""
+    for name in told.__struct_fields__:
+        if name in record.__slots__:
+            setattr(record, name, getattr(told, name))
 
 
 def _seen(month: MonthRecord) -> PortfolioMonth:
@@ -222,8 +381,34 @@ def _seen(month: MonthRecord) -> PortfolioMonth:
                     answer.called_back,
                     answer.transferred,
                     answer.talk_ms,
+                    answer.answered_sooner,
+                    answer.navigated,
+                    answer.navigation_ms,
+                    answer.navigated_wait_ms,
+                    answer.navigated_soon,
+                    answer.navigated_sooner,
                 )
                 for place, answer in sorted(month.answers.items())
             ),
+            tuple(
+                OwnedAnswers(
+                    team_id,
+                    owned.answered,
+                    owned.by_owner,
+                    owned.by_backup,
+                    owned.on_shift,
+                    owned.on_shift_by_owner,
+                    owned.called_back,
+                    owned.back_by_owner,
+                    owned.back_by_backup,
+                )
+                for team_id, owned in sorted(month.owned.items())
+            ),
+            month.abandoned,
+            month.abandoned_soon,
+            month.abandoned_short,
+            month.company,
+            month.time_zone,
+            month.counted_by,
         )
     return month.seen

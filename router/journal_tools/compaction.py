@@ -55,7 +55,7 @@ def compact(
         limits: For an engine that begins with the first record, as for recovery.
         retention_days: Records older than this are purged; None: none are.
         now_ms: The present, in milliseconds since the epoch.
-        on_record: Told of the offset of each record that is read.
+        on_record: See `recover`.
         on_step: Told what is done now, for people.
 
     Raises:
@@ -138,7 +138,7 @@ def _purged(
     snapshot_offset = None
     if has_read:
         on_step("writing a snapshot")
-        snapshot_offset = decider.position.offset
+        snapshot_offset = decider.offset
         journal.put_snapshot(shard, snapshot_offset, finish_snapshot(write_snapshot(decider), keep_claim))
     on_step("purging")
     before_ms = now_ms - round(retention_days * _DAY_MS)

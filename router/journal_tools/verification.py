@@ -253,7 +253,7 @@ class _Verifier:
                 self.add(f"offset {offset}", "snapshot", f"{detail}; {_ADVICE_SNAPSHOT}")
             else:
                 self._bodies[offset] = body
-                self._digests[offset] = state_digest(decider), decider.position.digest
+                self._digests[offset] = state_digest(decider), decider.digest
                 self._see(offset, len(body), Finding.NOT_COMPARED)
 
     def _see(self, offset: int, size_bytes: int, finding: Finding) -> None:
@@ -365,7 +365,7 @@ class _Verifier:
             what
             for what, differs in (
                 ("state", state_digest(decider) != state),
-                ("decisions", decider.position.digest != decisions),
+                ("decisions", decider.digest != decisions),
             )
             if differs
         ]

@@ -33,8 +33,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-# A thousand take some 20 ms.
-_RECORDS_PER_REPORT = 1_000
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -172,7 +170,7 @@ async def serve(
         version: Of the router, for metrics.
         on_started: Told where the router is found, once it can be.
         on_stopping: Awaited after the signal to stop, while calls are still routed.
-        on_record: Told of the offset of each record that is recovered.
+        on_record: See `recover`.
         watch: Told of each decision and its time.
         on_standby: Told, if given, that this router now waits until the one at work has fallen silent, to take over.
         change: Applied to the organisation after each reading.
@@ -220,8 +218,7 @@ async def serve(
 
         def on_recovered(offset: int) -> None:
             on_record(offset)
-            if offset % _RECORDS_PER_REPORT == 0:
-                manager.recovering(offset)
+            manager.recovering(offset)
 
         if on_standby is None:
             service.start(on_record=on_recovered)

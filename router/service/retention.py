@@ -57,7 +57,16 @@ def counts_of(engine: Engine, month: str) -> bytes:
     """What *engine* counted in *month*, ``2026-11``, as it is kept beside the month's digest."""
     found = (asdict(each) for each in engine.tallies() if each.month == month)
     # With the names of the fields: whoever reads this in ten years has no code of today.
-    return msgspec.json.encode([{**each, "answers": [asdict(place) for place in each["answers"]]} for each in found])
+    return msgspec.json.encode(
+        [
+            {
+                **each,
+                "answers": [asdict(place) for place in each["answers"]],
+                "owned": [asdict(team) for team in each["owned"]],
+            }
+            for each in found
+        ]
+    )
 
 
 def _at_ms(journal: Journal, shard: str, offset: int) -> int:

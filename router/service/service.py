@@ -70,8 +70,6 @@ _STUCK_AFTER_S: Final = 15.0
 _JOURNAL_RETRY_S: Final = 1.0
 # A standby takes over when it has seen no renewal for some seconds, see `standby`.
 _RENEW_EVERY_S: Final = 1.0
-# Some ten milliseconds' worth of a start.
-_RECORDS_PER_LOOK: Final = 256
 _PURGE_EVERY_S: Final = 3_600.0
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 86_400_000
@@ -236,7 +234,7 @@ class Service:
 
         Args:
             if_epoch: See `Journal.claim`.
-            on_record: Told of the offset of each record that is read.
+            on_record: See `recover`.
 
         Raises:
             OrganisationError: The files of the organisation have problems.
@@ -288,7 +286,7 @@ class Service:
         def on_read(offset: int) -> None:
             nonlocal renewed_s
             on_record(offset)
-            if offset % _RECORDS_PER_LOOK == 0 and time.monotonic() - renewed_s > _RENEW_EVERY_S:
+            if time.monotonic() - renewed_s > _RENEW_EVERY_S:
                 renewed_s = time.monotonic()
                 self._renew_claim()
 
@@ -379,8 +377,8 @@ class Service:
     def _leave_in_order(self) -> None:
         """Spare the next start the reading of records, and a standby the wait."""
         try:
-            if self._decider.position.offset > self._snapshot_offset:
-                self._put_snapshot(self._decider.position.offset, finish_snapshot(write_snapshot(self._decider)))
+            if self._decider.offset > self._snapshot_offset:
+                self._put_snapshot(self._decider.offset, finish_snapshot(write_snapshot(self._decider)))
             self._journal.release(self._shard)
         except JournalError as error:
             logger.warning("the next start takes longer: %s", error)
@@ -484,7 +482,7 @@ class Service:
                 await self._mind_absence()
             due_ms = self._decider.engine.next_deadline_ms()
             if due_ms is not None and due_ms <= self._now_ms():
-                await self._apply_own(TimePassed(digest=self._decider.position.digest))
+                await self._apply_own(TimePassed(digest=self._decider.digest))
             self._snapshot_if_due()
 
     def _is_far_ahead(self) -> bool:
@@ -494,7 +492,7 @@ class Service:
         """
         if not self._unacknowledged:
             return False
-        return self._decider.position.offset - self._unacknowledged[0].offset > _AHEAD_MAX
+        return self._decider.offset - self._unacknowledged[0].offset > _AHEAD_MAX
 
     async def _mind_absence(self) -> None:
         """After a time in which nobody could be heard, let deadlines start afresh."""
@@ -545,7 +543,7 @@ class Service:
         """Decode, journal, decide, publish; acknowledge when the broker has it all."""
         sent: list[asyncio.Future[None]] = []
         # Deadlines before the first event are served under the name of the record before it.
-        offset_before = self._decider.position.offset
+        offset_before = self._decider.offset
         work: list[_Work] = []
         for arrival in batch:
             try:
@@ -624,7 +622,7 @@ class Service:
         rejected: EventRejected | None = None
         sent: list[asyncio.Future[None]] = []
         # One that the engine has not seen is new, whatever the journal says: a commit that failed may have been made.
-        duplicate = duplicate and offset <= self._decider.position.offset
+        duplicate = duplicate and offset <= self._decider.offset
         if duplicate:
             self._metrics.duplicated()
             # Whoever sends again may have missed what followed as well.
@@ -723,14 +721,14 @@ class Service:
             logger.warning("the claim was not renewed, a standby may take over: %s", error)
 
     def _snapshot_if_due(self) -> None:
-        position = self._decider.position
+        offset = self._decider.offset
         is_busy = self._snapshooting is not None and not self._snapshooting.done()
-        if is_busy or position.offset - self._snapshot_offset < self._keeping.snapshot_every:
+        if is_busy or offset - self._snapshot_offset < self._keeping.snapshot_every:
             return
         steps = write_snapshot(self._decider)
         next(steps)  # What may change is copied here, between two events.
-        self._snapshot_offset = position.offset
-        self._snapshooting = asyncio.create_task(self._write_snapshot(position.offset, steps))
+        self._snapshot_offset = offset
+        self._snapshooting = asyncio.create_task(self._write_snapshot(offset, steps))
 
     async def _write_snapshot(self, offset: int, steps: Generator[None, None, bytes]) -> None:
         while True:

@@ -92,7 +92,9 @@ class ServiceManager:
         now_s = self._clock()
         if self._address and now_s - self._told_s >= _PROGRESS_EVERY_S:
             self._told_s = now_s
-            self._tell(f"STATUS={_one_line(status)}\nEXTEND_TIMEOUT_USEC={_EXTEND_S}000000")
+            # A standby has started long ago when it takes over: the time to start is over, and the watchdog watches.
+            is_alive = "WATCHDOG=1" if self._is_ready else f"EXTEND_TIMEOUT_USEC={_EXTEND_S}000000"
+            self._tell(f"STATUS={_one_line(status)}\n{is_alive}")
 
     def _tell(self, message: str) -> None:
         if not self._address:

@@ -16,27 +16,25 @@ def problems(report: Report) -> str:
 @pytest.mark.broker
 async def test_kills_of_the_router_under_load(tmp_path: Path) -> None:
     """No accepted call is lost, no agent gets two, nobody loses a place, and no decision goes missing."""
-    report = await run(tmp_path, cycles=3, rate=200, seed=1, faults=[MAIN])
+    report = await run(tmp_path, cycles=2, rate=200, seed=1, faults=[MAIN])
 
     assert report.is_good, problems(report)
-    assert report.faults["router killed"] == 3
-    assert report.faults["restarts in the journal"] >= 4
+    assert report.faults["router killed"] == 2
+    assert report.faults["restarts in the journal"] >= 3
     assert report.calls["ended: connected"] > 20
-    assert report.delivery["events resent by the platform"] > 0
+    assert report.delivery["copies dropped by the platform"] > 0
     assert report.delivery["decisions that the broker lost"] == 0
 
 
 @pytest.mark.broker
-async def test_a_broker_that_is_killed_processes_that_stand_still_and_a_standby(tmp_path: Path) -> None:
-    report = await run(
-        tmp_path, cycles=1, rate=100, seed=2, faults=["router-stop", "broker-kill", "broker-stop", "standby"]
-    )
+async def test_a_broker_that_is_killed_and_processes_that_stand_still(tmp_path: Path) -> None:
+    """The standby, which takes its time, is left to `make chaos`, and to the tests of takeovers."""
+    report = await run(tmp_path, cycles=1, rate=100, seed=2, faults=["router-stop", "broker-kill", "broker-stop"])
 
     assert report.is_good, problems(report)
     assert report.faults["broker killed"] == 1
     assert report.faults["broker stopped and continued"] == 1
     assert report.faults["router stopped and continued"] == 1
-    assert report.times["loss to first decision of the standby, longest"] > 0
     assert report.calls["ended: connected"] > 20
 
 

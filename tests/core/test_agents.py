@@ -1,5 +1,6 @@
 """Agents: signing in and out, seats, pauses, wrap-up, and signs of life."""
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -36,14 +37,21 @@ from tests.core.builders import (
 ANA = AgentId("ana")
 
 
-def ana_and_bo(*ready: str, seats: int | None = None, **options: Any) -> Bench:
+def ana_and_bo(
+    *ready: str,
+    seats: int | None = None,
+    training_rooms: tuple[str, ...] = (),
+    closed_on: tuple[date, ...] = (),
+    **options: Any,
+) -> Bench:
     """*options* are those of the team, which sits in L'Aquila with *seats*; there is a second site, in Romania."""
+    hall = site("seats", "IT", seats=seats, training_rooms=training_rooms, closed_on=closed_on)
     bench = Bench(
         organisation(
             [team("aquila", site_id="seats", **options)],
             [portfolio("gold", "aquila", max_wait_s=None)],
             [agent("ana", "aquila"), agent("bo", "aquila"), agent("cleo", "aquila")],
-            sites=(SITE, site("seats", "IT", seats=seats), site("iasi", "RO")),
+            sites=(SITE, hall, site("iasi", "RO")),
         )
     )
     bench.ready(*ready)
@@ -152,6 +160,94 @@ def test_agent_at_home_takes_no_seat() -> None:
 
     assert bench.sign_in(1, "bo", country="IT") == ()
     assert bench.refused(2, AgentSignedIn(agent_id=AgentId("cleo"))).reason is Rejection.SITE_FULL
+
+
+def test_seat_is_held_through_break_call_and_wrap_up() -> None:
+    bench = ana_and_bo("ana", seats=1, wrap_up_s=30)
+    bo = AgentSignedIn(agent_id=AgentId("bo"))
+    bench.pause(1, "ana", "lunch")
+    on_break = bench.refused(2, bo)
+    bench.back(3, "ana")
+    offer = the_offer(bench.arrive(4, "c1"))
+    ringing = bench.refused(5, bo)
+    bench.connect(6, (offer,))
+    talking = bench.refused(7, bo)
+    bench.end(8, "c1")
+    assert bench.agents("aquila") == {AgentStatus.WRAP_UP: 1}
+    wrapping_up = bench.refused(9, bo)
+    bench.until(60)
+    idle = bench.refused(61, bo)
+
+    assert {each.reason for each in (on_break, ringing, talking, wrapping_up, idle)} == {Rejection.SITE_FULL}
+
+
+def test_seat_is_held_while_somebody_who_signs_out_still_talks() -> None:
+    bench = ana_and_bo("ana", seats=1, wrap_up_s=30)
+    bench.talk(1, "c1")
+    bench.sign_out(2, "ana")
+    talking = bench.refused(3, AgentSignedIn(agent_id=AgentId("bo")))
+    bench.end(4, "c1")
+    wrapping_up = bench.refused(5, AgentSignedIn(agent_id=AgentId("bo")))
+    bench.until(34)
+
+    assert talking.reason is wrapping_up.reason is Rejection.SITE_FULL
+    assert bench.sign_in(35, "bo") == ()
+
+
+def test_seat_is_free_again_when_its_agent_is_no_longer_heard_of() -> None:
+    bench = ana_and_bo("ana", seats=1, presence_lease_s=60)
+    assert bench.refused(59, AgentSignedIn(agent_id=AgentId("bo"))).reason is Rejection.SITE_FULL
+
+    bench.until(61)
+
+    assert bench.sign_in(62, "bo") == ()
+
+
+def test_seats_in_a_training_room_do_not_count() -> None:
+    bench = ana_and_bo(seats=1, training_rooms=("aula-", "T"))
+    bench.sign_in(0, "ana", seat="aula-1")
+
+    assert bench.sign_in(1, "bo", seat="A-17") == ()
+    assert bench.refused(2, AgentSignedIn(agent_id=AgentId("cleo"), seat="A-18")).reason is Rejection.SITE_FULL
+    assert bench.refused(3, AgentSignedIn(agent_id=AgentId("cleo"), seat="aula-1")).reason is Rejection.SEAT_TAKEN
+    assert bench.sign_in(4, "cleo", seat="T2") == ()
+
+
+def test_leaving_a_training_room_frees_no_seat_of_the_floor() -> None:
+    bench = ana_and_bo("bo", seats=1, training_rooms=("aula-",))
+    bench.sign_in(1, "ana", seat="aula-1")
+    bench.sign_out(2, "ana")
+
+    assert bench.refused(3, AgentSignedIn(agent_id=AgentId("cleo"))).reason is Rejection.SITE_FULL
+    assert bench.sign_in(4, "cleo", seat="aula-1") == ()
+
+
+def test_closed_day_of_a_site_keeps_nobody_from_work() -> None:
+    """On 1 January 1970, when this bench begins. What a site is closed on is for planning."""
+    bench = ana_and_bo(closed_on=(date(1970, 1, 1),))
+    bench.ready("ana")
+
+    assert offers(bench.arrive(1, "c1")) == {"c1": "ana"}
+
+
+def test_251st_sign_in_is_refused() -> None:
+    names = [f"a{number:03}" for number in range(251)]
+    bench = Bench(
+        organisation(
+            [team("aquila", site_id="hall")],
+            [portfolio("gold", "aquila")],
+            [agent(name, "aquila") for name in names],
+            sites=(SITE, site("hall", "IT", seats=250)),
+        )
+    )
+    for name in names[:250]:
+        assert bench.sign_in(0, name) == ()
+
+    rejected = bench.refused(0, AgentSignedIn(agent_id=AgentId(names[250])))
+    bench.sign_out(1, names[17])
+
+    assert (rejected.reason, rejected.detail) == (Rejection.SITE_FULL, "all 250 seats of site hall are taken")
+    assert bench.sign_in(2, names[250]) == ()
 
 
 def test_country_at_home_counts_for_the_calls_countries() -> None:

@@ -135,6 +135,61 @@ def test_night_hours_over_the_autumn_change_last_an_hour_longer() -> None:
     assert rome_ms("2026-10-25T02:30", fold=1) - rome_ms("2026-10-25T02:30") == 3_600_000
 
 
+def test_closing_time_that_comes_twice_is_its_first() -> None:
+    hours = opening(span("01:00", "02:30"))
+
+    assert hours.is_open(rome_ms("2026-10-25T02:29"))
+    assert not hours.is_open(rome_ms("2026-10-25T02:30"))
+    assert not hours.is_open(rome_ms("2026-10-25T02:29", fold=1))
+
+
+def test_opening_time_that_the_clocks_leave_out_comes_an_hour_later() -> None:
+    """02:30 does not exist on 29 March; read with the offset of before, it is 03:30."""
+    hours = opening(span("02:30", "05:00"))
+
+    assert not hours.is_open(rome_ms("2026-03-29T03:29"))
+    assert hours.is_open(rome_ms("2026-03-29T03:30"))
+    assert not hours.is_open(rome_ms("2026-03-29T05:00"))
+
+
+@pytest.mark.parametrize(("day", "hours_long"), [("2027-03-28", 23), ("2026-10-25", 25), ("2026-12-25", 24)])
+def test_closed_day_is_as_long_as_it_is(day: str, hours_long: int) -> None:
+    """Easter of 2027 is the day on which the clocks go forward."""
+    hours = opening(closed_on=(date.fromisoformat(day),))
+    starts_ms = rome_ms(f"{day}T00:00")
+    quarters = [hours.is_open(starts_ms + 900_000 * number) for number in range(-4, 26 * 4)]
+
+    assert quarters.index(False) == 4
+    assert quarters.count(False) == 4 * hours_long
+
+
+@pytest.mark.parametrize(
+    ("zone", "around"),
+    [
+        ("Europe/Rome", "2026-03-29"),
+        ("Europe/Rome", "2026-10-25"),
+        ("Africa/Cairo", "2026-04-24"),  # The clocks leave out midnight itself.
+        ("Africa/Cairo", "2026-10-30"),  # And midnight comes twice.
+        ("Australia/Lord_Howe", "2026-04-05"),  # By half an hour.
+        ("Asia/Kathmandu", "2026-04-14"),  # A quarter of an hour beside the others.
+    ],
+)
+def test_hours_are_what_the_clock_on_the_wall_says(zone: str, around: str) -> None:
+    """Every quarter of nine days round a change; the edges lie where no clock is changed."""
+    shift = Hours(days=WORKING_DAYS, opens=time(8, 30), closes=time(19, 45))
+    night = Hours(days=(Weekday.FRI, Weekday.SUN), opens=time(21), closes=time())
+    closed = date.fromisoformat(around)
+    hours = opening(shift, night, time_zone=zone, closed_on=(closed,))
+    start_ms = utc_ms(f"{around}T00:00") - 4 * 86_400_000
+
+    for at_ms in range(start_ms, start_ms + 9 * 86_400_000, 900_000):
+        local = datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone))
+        weekday, clock = EVERY_DAY[local.weekday()], local.time()
+        in_shift = weekday in shift.days and time(8, 30) <= clock < time(19, 45)
+        in_night = weekday in night.days and clock >= time(21)
+        assert hours.is_open(at_ms) == ((in_shift or in_night) and local.date() != closed), local
+
+
 def test_utc_day() -> None:
     assert utc_day(utc_ms("2026-02-28T23:59:59.999")) == date(2026, 2, 28)
     assert utc_day(utc_ms("2026-03-01T00:00:00")) == date(2026, 3, 1)

@@ -399,6 +399,32 @@ def test_seats_stay_taken_and_the_site_follows_its_new_number_of_seats() -> None
     assert bench.refused(4, AgentSignedIn(agent_id=AgentId("cleo"))).reason is Rejection.SITE_FULL
 
 
+def test_training_room_that_becomes_part_of_the_floor_counts_from_then_on() -> None:
+    def with_rooms(*rooms: str) -> OrganisationDescription:
+        return organisation(
+            [team("aquila", site_id="small")],
+            [portfolio("gold", "aquila")],
+            [agent(name, "aquila") for name in ("ana", "bo", "cleo")],
+            sites=(SITE, site("small", "IT", seats=1, training_rooms=rooms)),
+        )
+
+    cleo = AgentSignedIn(agent_id=AgentId("cleo"))
+    bench = Bench(with_rooms("aula-"))
+    bench.sign_in(0, "ana", seat="aula-1")
+    bench.sign_in(0, "bo", seat="A-17")
+
+    bench.at(1, changed(with_rooms()))
+    bench.sign_out(2, "bo")
+    assert bench.refused(3, cleo).reason is Rejection.SITE_FULL
+    bench.at(4, changed(with_rooms("aula-")))
+
+    assert bench.sign_in(5, "cleo") == ()
+    bench.sign_out(6, "ana")
+    bench.sign_out(6, "cleo")
+    assert bench.sign_in(7, "bo", seat="A-17") == ()
+    assert bench.refused(8, cleo).reason is Rejection.SITE_FULL
+
+
 @pytest.mark.parametrize("place", [{"country": "RO"}, {"site_id": SiteId("iasi")}])
 def test_agent_still_sits_where_the_agent_sat_down(place: dict[str, Any]) -> None:
     """At home in Romania, or today at a site there. The team's own site is in Italy, where she may sit another day."""

@@ -37,7 +37,15 @@ from router.core.snapshot import (
     TeamState,
 )
 from router.core.state import AgentRecord, CallRecord, Group, PortfolioRecord, SiteRecord, TeamRecord
-from router.core.tallies import Tallies
+from router.core.tallies import (
+    AnswerRecord,
+    MonthRecord,
+    OwnedAnswers,
+    OwnedRecord,
+    PlaceAnswers,
+    PortfolioMonth,
+    Tallies,
+)
 from router.core.waiting import WaitingRoom
 from tests.core.builders import (
     SITE,
@@ -144,7 +152,7 @@ class Twins:
         self.next_deadline_ms()
 
 
-OTHER_SITES = (site("iasi", "RO", seats=2), site("pescara", "IT", seats=1))
+OTHER_SITES = (site("iasi", "RO", seats=2), site("pescara", "IT", seats=1, training_rooms=("s1",)))
 SEATS = st.sampled_from([None, "s1", "s2"])
 
 
@@ -202,7 +210,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(descriptions(), st.tuples(versions(), versions()), STEPS)
 def test_a_restored_engine_decides_alike(
     first: OrganisationDescription, later: tuple[OrganisationDescription, ...], steps: list[tuple[Any, ...]]
@@ -356,6 +364,20 @@ def test_an_agent_who_has_left_finishes_the_call_on_the_terms_of_the_old_team() 
     assert values(again) == values(bench.engine)
 
 
+def test_who_sits_in_a_training_room_takes_no_seat_after_a_restore_either() -> None:
+    sites = (SITE, site("iasi", "RO", seats=1, training_rooms=("aula-",)))
+    people = [agent(name, "aquila", site_id=SiteId("iasi")) for name in "ABC"]
+    description = organisation([team("aquila")], [portfolio("gold", "aquila")], people, sites=sites)
+    bench = Bench(description)
+    bench.sign_in(0, "A", seat="aula-1")
+
+    engine = through_bytes(bench.engine, description)
+
+    engine.handle(e.AgentSignedIn(agent_id=AgentId("B")), now_ms=3_000)
+    with pytest.raises(EventRejected, match="all 1 seats"):
+        engine.handle(e.AgentSignedIn(agent_id=AgentId("C")), now_ms=3_000)
+
+
 def test_an_agent_on_a_site_that_went_and_came_back_holds_no_seat_of_the_new_one() -> None:
     without = organisation([team("t")], [portfolio("p", "t")], [agent("A", "t"), agent("B", "t")])
     sites = (SITE, site("iasi", "RO", seats=1))
@@ -466,6 +488,9 @@ def test_every_attribute_is_kept_or_has_a_reason_to_be_left_out() -> None:
         "WaitingRoom": (set(WaitingRoom.__slots__), set()),
         "Deadlines": (set(Deadlines.__slots__), {"heap", "_sequence"}),
         "Tallies": (set(Tallies.__slots__), {"_months"}),
+        "MonthRecord": (set(MonthRecord.__slots__), set(PortfolioMonth.__struct_fields__)),
+        "AnswerRecord": (set(AnswerRecord.__slots__), set(PlaceAnswers.__struct_fields__)),
+        "OwnedRecord": (set(OwnedRecord.__slots__), set(OwnedAnswers.__struct_fields__)),
         "Engine": (set(vars(engine)), {"_now", *(f"_{field}" for field in EngineState.__struct_fields__)}),
     }
 

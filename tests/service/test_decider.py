@@ -80,18 +80,26 @@ def test_equal_digests_tell_equal_decisions() -> None:
     other, _ = live(ticks_ms=None)
     other.apply(13, 900_300, CallArrived(call_id=CallId("c4")))
 
-    assert one.position.digest == same.position.digest != other.position.digest
+    assert one.digest == same.digest != other.digest
 
 
 def test_a_replay_that_decides_otherwise_is_noticed_where_it_does() -> None:
     decider, _ = live(ticks_ms=None)
-    decider.apply(13, 900_300, TimePassed(digest=decider.position.digest))
+    decider.apply(13, 900_300, TimePassed(digest=decider.digest))
     assert decider.diverged_at is None
 
-    decider.apply(14, 900_400, TimePassed(digest=b"what another version decided"))
-    decider.apply(15, 900_500, TimePassed(digest=b"and again"))
+    decider.apply(14, 900_400, TimePassed(digest=b""))
+    decider.apply(15, 900_500, TimePassed(digest=b"and this one is not."))
 
     assert decider.diverged_at == 14
+
+
+def test_digests_that_older_versions_made_in_another_way_are_not_compared() -> None:
+    decider, _ = live(ticks_ms=None)
+
+    decider.apply(13, 900_300, TimePassed(digest=bytes(16)))
+
+    assert decider.diverged_at is None
 
 
 def test_a_refusal_is_remembered_for_longer_than_decisions(monkeypatch: pytest.MonkeyPatch) -> None:

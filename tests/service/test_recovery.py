@@ -9,10 +9,11 @@ import pytest
 from router.core import Engine, EventRejected, Limits
 from router.core.events import AgentReady, CallArrived, OrganisationChanged
 from router.core.model import AgentId, CallId
-from router.journal import Entry, JournalError, SqliteJournal
+from router.journal import Entry, JournalError, Record, SqliteJournal
 from router.service import decider as decider_module
 from router.service.decider import Decider
 from router.service.recovery import (
+    SNAPSHOT_FORMAT,
     finish_snapshot,
     organisation_offsets,
     read_snapshot,
@@ -24,6 +25,7 @@ from router.wire import encode_record
 from tests.service.running import small
 from tests.service.test_decider import SCRIPT, live
 
+HEAD = bytes([SNAPSHOT_FORMAT])
 RECORDS = [(500, OrganisationChanged(description=small())), *SCRIPT]
 
 
@@ -34,6 +36,19 @@ def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
     written.append("main", [Entry(f"e{number}", encode_record(*record)) for number, record in enumerate(RECORDS)])
     yield written
     written.close()
+
+
+def read_from(journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Fills with the offsets from which the journal is read."""
+    offsets: list[int] = []
+    read = journal.read
+
+    def noted(shard: str, from_offset: int = 1) -> Iterator[Record]:
+        offsets.append(from_offset)
+        return read(shard, from_offset)
+
+    monkeypatch.setattr(journal, "read", noted)
+    return offsets
 
 
 def recovered(journal: SqliteJournal) -> Decider:
@@ -89,17 +104,22 @@ def test_a_recovery_remembers_what_the_live_router_does(
 
 
 @pytest.mark.parametrize("offset", range(2, len(RECORDS) + 1))
-def test_a_snapshot_and_what_follows_lead_to_the_same_state(journal: SqliteJournal, offset: int) -> None:
+def test_a_snapshot_and_what_follows_lead_to_the_same_state(
+    journal: SqliteJournal, offset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     was, decided = live(ticks_ms=None)
     journal.put_snapshot("main", offset, snapshot_at(offset))
 
+    read = read_from(journal, monkeypatch)
     seen: list[int] = []
+
     decider = recover(journal, "main", limits=Limits(), on_record=seen.append)
 
-    assert seen == list(range(offset + 1, len(RECORDS) + 1))
+    assert read == [offset + 1]
+    assert seen == ([len(RECORDS)] if offset < len(RECORDS) else [])
     assert decider is not None
     assert state_digest(decider) == state_digest(was)
-    assert decider.position.digest == was.position.digest
+    assert decider.digest == was.digest
     # What the last records led to is there for whoever asks again, refusals too.
     assert list(decider.recent()) == decided
     rejected = decider.outcome_of(8)[1]
@@ -128,20 +148,22 @@ def test_a_snapshot_is_of_the_moment_of_its_first_step() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"\x63newer", b"\x01not compressed", bytes([1]) + zlib.compress(b"cut"), bytes([1]) + zlib.compress(b"")],
+    [b"", b"\x63newer", HEAD + b"not compressed", HEAD + zlib.compress(b"cut"), HEAD + zlib.compress(b"")],
     ids=["empty", "newer", "damaged", "cut short", "nothing in it"],
 )
-def test_a_snapshot_that_cannot_be_read_is_left_aside(journal: SqliteJournal, body: bytes) -> None:
+def test_a_snapshot_that_cannot_be_read_is_left_aside(
+    journal: SqliteJournal, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     was, _ = live(ticks_ms=None)
     journal.put_snapshot("main", 5, snapshot_at(5))
     journal.put_snapshot("main", 9, body)
 
-    seen: list[int] = []
-    decider = recover(journal, "main", limits=Limits(), on_record=seen.append)
+    read = read_from(journal, monkeypatch)
 
-    assert decider is not None
+    decider = recovered(journal)
+
     assert state_digest(decider) == state_digest(was)
-    assert seen[0] == 6
+    assert read == [6]
 
 
 def test_records_that_were_purged_are_not_needed_with_a_snapshot(journal: SqliteJournal) -> None:
@@ -151,6 +173,13 @@ def test_records_that_were_purged_are_not_needed_with_a_snapshot(journal: Sqlite
     journal.purge("main", through=9, keep=[1], month="1970-01", counts=b"")
 
     assert state_digest(recovered(journal)) == state_digest(was)
+
+
+def test_a_snapshot_of_an_older_version_keeps_nothing_from_being_purged(journal: SqliteJournal) -> None:
+    journal.put_snapshot("main", 5, b"\x01of an older version")
+    journal.put_snapshot("main", 9, snapshot_at(9))
+
+    assert organisation_offsets(journal, "main") == [1]
 
 
 def test_without_snapshot_or_records_the_way_back_is_a_backup(journal: SqliteJournal) -> None:

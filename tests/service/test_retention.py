@@ -15,6 +15,7 @@ from router.service.decider import Decider
 from router.service.recovery import finish_snapshot, recover, state_digest, write_snapshot
 from router.service.retention import counts_of, purge_before
 from router.wire import encode_record
+from tests.reports import half_year
 from tests.service.running import small
 
 DAY_MS = 86_400_000
@@ -88,3 +89,18 @@ async def test_what_a_start_needs_stays_however_old(journal: SqliteJournal) -> N
 
     assert journal.get("main", 1).entry_id == "e0000"
     assert state_digest(recovered(journal)) == state_digest(decider)
+
+
+def test_counts_are_kept_with_the_names_of_their_fields() -> None:
+    """Whoever reads them in ten years has no code of today."""
+    engine = Engine(half_year.description())
+    for at_ms, event in half_year.records()[1:]:
+        engine.expire(at_ms)
+        engine.handle(event, now_ms=at_ms)
+
+    (gold,) = msgspec.json.decode(counts_of(engine, "2026-01"))
+
+    (owned,) = gold["owned"]
+    assert (owned["team_id"], owned["answered"], owned["by_owner"], owned["by_backup"]) == ("north", 2, 1, 1)
+    assert [(place["answered"], place["navigated"]) for place in gold["answers"]] == [(2, 1)]
+    assert (gold["company"], gold["counted_by"]) == ("tre", [[20, 5]])

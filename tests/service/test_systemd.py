@@ -121,6 +121,23 @@ def test_the_watchdog_is_fed_at_half_its_time_and_only_when_the_loop_turns(syste
     assert fed_at_s == [14, 50]
 
 
+def test_a_standby_that_reads_the_journal_for_long_feeds_the_watchdog(systemd: Systemd, address: str) -> None:
+    """It said long ago that it is ready, so more time to start would not help it."""
+    clock = Clock()
+    manager = ServiceManager({"NOTIFY_SOCKET": address}, clock=clock)
+    manager.standing_by()
+    systemd.hears()
+
+    manager.recovering(256)
+    clock.now_s += 6
+    manager.recovering(100_096)
+
+    assert systemd.hears() == [
+        "STATUS=recovering: 256 records\nWATCHDOG=1",
+        "STATUS=recovering: 100096 records\nWATCHDOG=1",
+    ]
+
+
 def test_what_keeps_calls_from_being_routed_is_the_status(systemd: Systemd, address: str) -> None:
     clock = Clock()
     manager = ServiceManager({"NOTIFY_SOCKET": address}, clock=clock)

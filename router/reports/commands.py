@@ -1,0 +1,96 @@
+"""``router report``: reports from the journal, also while a router is at work on it."""
+
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from router.command_line import AsJson, Config, console, help_without_subcommand, print_json, working
+from router.journal import JournalError
+from router.journal_tools.verification import open_to_read
+from router.reports.monthly import Grouping, Kept, Period, Report, agcom_report, portfolios_report
+from router.service.app import limits_of
+from router.service.recovery import recover
+from router.settings import load_settings
+
+__all__ = ["report_app"]
+
+report_app = typer.Typer(
+    help="Reports of whole months, from the journal.", invoke_without_command=True, rich_markup_mode=None
+)
+
+InPeriod = Annotated[
+    str, typer.Option("--period", metavar="PERIOD", help="A year, a half or a month: 2026, 2026-H1 or 2026-03.")
+]
+ToCsv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write it as CSV, a row a figure.")]
+ToHtml = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Also write it as one page to read and to print.")
+]
+
+
+@report_app.callback()
+def _report(context: typer.Context) -> None:
+    help_without_subcommand(context)
+
+
+@report_app.command()
+def agcom(
+    period: InPeriod,
+    config: Config = Path(),
+    company: Annotated[
+        str | None, typer.Option(metavar="NAME", help="This client company alone.", show_default="all")
+    ] = None,
+    json: AsJson = False,
+    csv: ToCsv = None,
+    html: ToHtml = None,
+) -> None:
+    """Waiting times and service levels by client company, with and without navigation.
+
+    Of the period, the halves of a year and the months. Limits are those of the organisation's file.
+    """
+    months = Period.parse(period)
+    _give(agcom_report(_kept(config, quiet=json), months, company=company), json=json, csv=csv, html=html)
+
+
+@report_app.command()
+def portfolios(
+    period: InPeriod,
+    config: Config = Path(),
+    by: Annotated[Grouping, typer.Option(help="What a row is about.")] = Grouping.TEAM,
+    json: AsJson = False,
+    csv: ToCsv = None,
+    html: ToHtml = None,
+) -> None:
+    """How much of the work of owned clients was done by their owners and backups."""
+    months = Period.parse(period)
+    _give(portfolios_report(_kept(config, quiet=json), months, by=by), json=json, csv=csv, html=html)
+
+
+def _kept(config: Path, *, quiet: bool) -> Kept:
+    settings = load_settings(config, os.environ)
+    file, shard = settings.journal.file, settings.mqtt.shard
+    with closing(open_to_read(file, shard)) as journal, working("reading the journal", quiet):
+        decider = recover(journal, shard, limits=limits_of(settings))
+    if decider is None:
+        raise JournalError(f"journal {file} has no records of shard {shard} yet: start a router first")
+    engine = decider.engine
+    return Kept(engine.tallies(), engine.counting_since_ms, decider.now_ms, decider.description)
+
+
+def _give(report: Report, *, json: bool, csv: Path | None, html: Path | None) -> None:
+    # Not at the top: a template engine would make every command wait for it.
+    from router.reports.pages import as_csv, as_document, as_page, as_view
+
+    if csv is not None:
+        csv.write_text(as_csv(report), encoding="utf-8", newline="")
+    if html is not None:
+        html.write_text(as_page(report), encoding="utf-8", newline="")
+    if json:
+        print_json(as_document(report))
+        return
+    console.print(as_view(report))
+    for written in (csv, html):
+        if written is not None:
+            console.print(f"written to {written}", markup=False, soft_wrap=True)
