@@ -46,8 +46,9 @@ while none were purged: after the first release, a new format needs a reader of 
 
 # So many past calls, or outcomes, are written between two looks at the inbox: some milliseconds.
 _SLICE: Final = 128
-# More than 100,000 records leave behind in forgotten calls; they then wait for the collection after the recovery.
-_OBJECTS_PER_COLLECTION: Final = 200_000
+# A state of 500 agents and 10,000 past calls is some 130,000 objects, and 100,000 records add 8,000 to them: to look
+# for garbage among these would take a twentieth of the recovery, and find none.
+_OBJECTS_PER_COLLECTION: Final = 1_000_000
 # Some ten milliseconds' worth of a start.
 _RECORDS_PER_LOOK: Final = 256
 _LENGTH = struct.Struct(">I")
