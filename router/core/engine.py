@@ -16,6 +16,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from router.core import events as e
 from router.core import orders
 from router.core.deadlines import Deadlines, Due
@@ -557,7 +559,7 @@ class Engine:
         self._offers_made += 1
         ring, path = orders.offer_path(call, agent, rule)
         expires_ms = now + agent.team.team.offer_timeout_s * 1000
-        offer = Offer(OfferId(f"o{self._offers_made}"), agent, call, now, expires_ms, rule, ring, path)
+        offer = Offer(OfferId(f"o{self._offers_made}"), agent, now, expires_ms, rule, ring, path)
         self._gates.offered(call, agent, now)
         call.offer = offer
         call.agent = agent
@@ -569,23 +571,25 @@ class Engine:
         self._roster.set_status(agent, AGENT_OFFERED, now)
         self._deadlines.end_status(agent, expires_ms)
         call.note(now, f"offered: {rule}", agent.agent_id, offer.offer_id)
-        self._out.append(self._offer_order(offer))
+        self._out.append(self._offer_order(call, offer))
         if agent.held:
             self._review_holds(agent)
 
-    def _offer_order(self, offer: Offer) -> OfferCall:
+    def _offer_order(self, call: CallRecord, offer: Offer) -> OfferCall:
         return orders.offer_call(
+            call,
             offer,
             self._now,
-            announcement=self._gates.announcement(offer.call, offer.agent),
+            announcement=self._gates.announcement(call, offer.agent),
             offers_choice=self._gates.offers_choice(offer.agent, self._now),
         )
 
-    def _connect_order(self, offer: Offer) -> ConnectCall:
+    def _connect_order(self, call: CallRecord, offer: Offer) -> ConnectCall:
         return orders.connect_call(
+            call,
             offer,
             self._now,
-            announcement=self._gates.announcement(offer.call, offer.agent),
+            announcement=self._gates.announcement(call, offer.agent),
             offers_choice=self._gates.offers_choice(offer.agent, self._now),
         )
 
@@ -595,8 +599,8 @@ class Engine:
             if hold_until_ms(call, owner, self._now) is None:
                 self._released.append(call)
 
-    def _live_offer(self, event: e.OfferAccepted | e.OfferDeclined | e.OfferMissed) -> Offer:
-        """The offer that the event answers, if it is still to be answered.
+    def _live_offer(self, event: e.OfferAccepted | e.OfferDeclined | e.OfferMissed) -> tuple[CallRecord, Offer]:
+        """The call and the offer that the event answers, if it is still to be answered.
 
         Raises:
             EventRejected: It is not; the detail says what became of it.
@@ -607,7 +611,7 @@ class Engine:
             raise EventRejected(Rejection.UNKNOWN_CALL, f"there is no call {event.call_id}")
         if call.status is CALL_OFFERED and _answers(event, call.offer):
             assert call.offer is not None, "only an offer can be answered"
-            return call.offer
+            return call, call.offer
         if not any(step.offer_id == event.offer_id and step.agent_id == event.agent_id for step in call.steps):
             raise EventRejected(
                 Rejection.UNKNOWN_OFFER,
@@ -625,10 +629,10 @@ class Engine:
             if given is not None and _answers(event, given):
                 # Said twice: the first answer may have been lost, so it is given again.
                 self._renew_lease(given.agent)
-                self._out.append(self._connect_order(given))
+                self._out.append(self._connect_order(known, given))
                 return
-        offer = self._live_offer(event)
-        call, agent = offer.call, offer.agent
+        call, offer = self._live_offer(event)
+        agent = offer.agent
         self._renew_lease(agent)
         self._count_offer(Rule.ACCEPTED)
         agent.misses = 0
@@ -636,27 +640,27 @@ class Engine:
         self._roster.set_status(agent, AGENT_ACCEPTED, self._now)
         self._deadlines.end_status(agent, self._now + agent.team.team.connect_timeout_s * 1000)
         call.note(self._now, "accepted", agent.agent_id)
-        self._out.append(self._connect_order(offer))
+        self._out.append(self._connect_order(call, offer))
 
     def _offer_declined(self, event: e.OfferDeclined) -> None:
-        offer = self._live_offer(event)
+        call, offer = self._live_offer(event)
         self._renew_lease(offer.agent)
         offer.agent.misses = 0
-        self._offer_failed(offer, Rule.DECLINED, BlockReason.DECLINED)
+        self._offer_failed(call, offer, Rule.DECLINED, BlockReason.DECLINED)
 
     def _offer_missed(self, event: e.OfferMissed) -> None:
-        offer = self._live_offer(event)
+        call, offer = self._live_offer(event)
         offer.agent.misses += 1
-        self._offer_failed(offer, Rule.MISSED, BlockReason.MISSED)
+        self._offer_failed(call, offer, Rule.MISSED, BlockReason.MISSED)
 
-    def _offer_expired(self, offer: Offer) -> None:
-        self._out.append(orders.withdraw_offer(offer, Rule.OFFER_EXPIRED, self._now))
+    def _offer_expired(self, call: CallRecord, offer: Offer) -> None:
+        self._out.append(orders.withdraw_offer(call, offer, Rule.OFFER_EXPIRED, self._now))
         offer.agent.misses += 1
-        self._offer_failed(offer, Rule.OFFER_EXPIRED, BlockReason.MISSED)
+        self._offer_failed(call, offer, Rule.OFFER_EXPIRED, BlockReason.MISSED)
 
-    def _offer_failed(self, offer: Offer, rule: Rule, reason: BlockReason) -> None:
+    def _offer_failed(self, call: CallRecord, offer: Offer, rule: Rule, reason: BlockReason) -> None:
         """The agent did not take the call: it keeps its place, the pair cools down, a missing agent is paused."""
-        call, agent = offer.call, offer.agent
+        agent = offer.agent
         self._count_offer(rule)
         self._note(call, str(rule), agent)
         self._cool_down(call, agent, reason)
@@ -673,11 +677,11 @@ class Engine:
         if agent.status is AGENT_IDLE and not agent.is_free:
             self._take(agent)
 
-    def _withdraw(self, offer: Offer, rule: Rule) -> None:
-        if offer.call.status is CALL_OFFERED:
+    def _withdraw(self, call: CallRecord, offer: Offer, rule: Rule) -> None:
+        if call.status is CALL_OFFERED:
             self._count_offer(rule)
-        self._note(offer.call, f"withdrawn: {rule}", offer.agent)
-        self._out.append(orders.withdraw_offer(offer, rule, self._now))
+        self._note(call, f"withdrawn: {rule}", offer.agent)
+        self._out.append(orders.withdraw_offer(call, offer, rule, self._now))
 
     def _count_offer(self, end: Rule) -> None:
         self._offers_by_end[end] = self._offers_by_end.get(end, 0) + 1
@@ -748,7 +752,7 @@ class Engine:
             self._start_wrap_up(agent)
             return
         # Offered or accepted: whoever's phone rings must know at once.
-        self._withdraw(offer, Rule.ABANDONED)
+        self._withdraw(call, offer, Rule.ABANDONED)
         self._end(call, lost)
         self._free(agent)
         if agent.status is AGENT_IDLE:
@@ -860,7 +864,7 @@ class Engine:
         offer = call.offer
         assert offer is not None, "an offered call has an offer"
         agent = offer.agent
-        self._withdraw(offer, Rule.CALLBACK_REQUESTED)
+        self._withdraw(call, offer, Rule.CALLBACK_REQUESTED)
         self._free(agent)
         self._roster.rest(agent, self._now)
         self._route(call)
@@ -900,7 +904,7 @@ class Engine:
             self._route_if_servable(call, announce=True)
             return
         assert call.offer is not None, "an offered call has an offer"
-        self._withdraw(call.offer, Rule.PLACE_REQUESTED)
+        self._withdraw(call, call.offer, Rule.PLACE_REQUESTED)
         self._free(agent)
         if agent.status is AGENT_IDLE:
             self._roster.rest(agent, self._now)
@@ -914,7 +918,7 @@ class Engine:
     def _not_connected(self, call: CallRecord, rule: Rule) -> None:
         offer = call.offer
         assert offer is not None, "an accepted call has an offer"
-        self._withdraw(offer, rule)
+        self._withdraw(call, offer, rule)
         self._cool_down(call, offer.agent, BlockReason.CONNECT_FAILED)
         self._free(offer.agent)
         self._part(call, offer.agent)
@@ -1040,12 +1044,12 @@ class Engine:
         elif agent.status is AGENT_WRAP_UP:
             self._end_wrap_up(agent)
         elif agent.status is AGENT_OFFERED:
-            assert agent.call is not None, "an agent who is offered a call has one"
-            assert agent.call.offer is not None, "an offered call has an offer"
-            offer = agent.call.offer
-            self._withdraw(offer, rule)
+            call = agent.call
+            assert call is not None, "an agent who is offered a call has one"
+            assert call.offer is not None, "an offered call has an offer"
+            self._withdraw(call, call.offer, rule)
             self._free(agent)
-            self._route(offer.call)
+            self._route(call)
         else:
             self._free(agent)
 
@@ -1111,15 +1115,16 @@ class Engine:
             self._out.append(orders.release_agent(agent))
             self._end_wrap_up(agent)
             return
-        offer = agent.call.offer if agent.call is not None else None
-        assert offer is not None, f"agent {agent.agent_id} had a deadline while {agent.status}"
+        call = agent.call
+        assert call is not None, f"agent {agent.agent_id} had a deadline while {agent.status}"
+        assert call.offer is not None, "a call at an agent has an offer"
         if agent.status is AGENT_OFFERED:
-            self._offer_expired(offer)
+            self._offer_expired(call, call.offer)
         elif agent.status is AGENT_ACCEPTED:
-            self._not_connected(offer.call, Rule.CONNECT_TIMEOUT)
+            self._not_connected(call, Rule.CONNECT_TIMEOUT)
         elif agent.status is AGENT_IN_CALL:
-            self._out.append(orders.end_call(offer, Rule.TALK_LEASE_EXPIRED, self._now))
-            self._hang_up(offer.call)
+            self._out.append(orders.end_call(call, call.offer, Rule.TALK_LEASE_EXPIRED, self._now))
+            self._hang_up(call)
 
     def _renew_lease(self, agent: AgentRecord) -> None:
         agent.is_suspect = False
@@ -1172,7 +1177,7 @@ class Engine:
         for call in self._calls.values():
             if call.status is CALL_OFFERED and _is_forbidden(call):
                 assert call.offer is not None, "an offered call has an offer"
-                self._withdraw(call.offer, Rule.REORGANISED)
+                self._withdraw(call, call.offer, Rule.REORGANISED)
                 self._free(call.offer.agent)
                 if call.offer.agent.status is AGENT_IDLE:
                     self._roster.rest(call.offer.agent, self._now)
@@ -1194,7 +1199,7 @@ class Engine:
         taken_back = [agent.call] if agent.call is not None else []
         for call in taken_back:
             assert call.offer is not None, "an offered call has an offer"
-            self._withdraw(call.offer, Rule.REORGANISED)
+            self._withdraw(call, call.offer, Rule.REORGANISED)
         self._free(agent)
         return taken_back
 
@@ -1233,16 +1238,17 @@ class Engine:
     def _say_again(self, agent: AgentRecord) -> None:
         """Repeat what the agent was last asked to do, with a full deadline: the first order may have been lost."""
         now, team = self._now, agent.team.team
-        offer = agent.call.offer if agent.call is not None else None
-        if offer is None:
+        call = agent.call
+        if call is None or call.offer is None:
             return
+        offer = call.offer
         if agent.status is AGENT_OFFERED:
-            offer = offer.call.offer = offer._replace(expires_ms=now + team.offer_timeout_s * 1000)
+            offer = call.offer = replace(offer, expires_ms=now + team.offer_timeout_s * 1000)
             self._deadlines.end_status(agent, offer.expires_ms)
-            self._out.append(self._offer_order(offer))
+            self._out.append(self._offer_order(call, offer))
         elif agent.status is AGENT_ACCEPTED:
             self._deadlines.end_status(agent, now + team.connect_timeout_s * 1000)
-            self._out.append(self._connect_order(offer))
+            self._out.append(self._connect_order(call, offer))
 
     # --- The platform's own list ---
 

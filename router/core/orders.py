@@ -30,8 +30,9 @@ def offer_path(call: CallRecord, agent: AgentRecord, rule: Rule) -> tuple[int, t
     return index + 1, (_client(call), *member.hops, f"agent {agent.agent_id}")
 
 
-def offer_call(offer: Offer, now_ms: int, *, announcement: str | None, offers_choice: bool) -> OfferCall:
-    call = offer.call
+def offer_call(
+    call: CallRecord, offer: Offer, now_ms: int, *, announcement: str | None, offers_choice: bool
+) -> OfferCall:
     return OfferCall(
         call_id=call.call_id,
         wait_ms=now_ms - call.arrived_ms,
@@ -50,10 +51,10 @@ def offer_call(offer: Offer, now_ms: int, *, announcement: str | None, offers_ch
     )
 
 
-def withdraw_offer(offer: Offer, rule: Rule, now_ms: int) -> WithdrawOffer:
+def withdraw_offer(call: CallRecord, offer: Offer, rule: Rule, now_ms: int) -> WithdrawOffer:
     return WithdrawOffer(
-        call_id=offer.call.call_id,
-        wait_ms=now_ms - offer.call.arrived_ms,
+        call_id=call.call_id,
+        wait_ms=now_ms - call.arrived_ms,
         rule=rule,
         path=offer.path,
         ring=offer.ring,
@@ -62,10 +63,12 @@ def withdraw_offer(offer: Offer, rule: Rule, now_ms: int) -> WithdrawOffer:
     )
 
 
-def connect_call(offer: Offer, now_ms: int, *, announcement: str | None, offers_choice: bool) -> ConnectCall:
+def connect_call(
+    call: CallRecord, offer: Offer, now_ms: int, *, announcement: str | None, offers_choice: bool
+) -> ConnectCall:
     return ConnectCall(
-        call_id=offer.call.call_id,
-        wait_ms=now_ms - offer.call.arrived_ms,
+        call_id=call.call_id,
+        wait_ms=now_ms - call.arrived_ms,
         rule=Rule.ACCEPTED,
         path=offer.path,
         ring=offer.ring,
@@ -74,7 +77,7 @@ def connect_call(offer: Offer, now_ms: int, *, announcement: str | None, offers_
         agent_country=offer.agent.group.key.country,
         announcement=announcement,
         offers_choice=offers_choice,
-        callback=offer.call.callback,
+        callback=call.callback,
     )
 
 
@@ -110,10 +113,10 @@ def fallback_call(call: CallRecord, kind: FallbackKind, target: str, rule: Rule,
     )
 
 
-def end_call(offer: Offer, rule: Rule, now_ms: int) -> EndCall:
+def end_call(call: CallRecord, offer: Offer, rule: Rule, now_ms: int) -> EndCall:
     return EndCall(
-        call_id=offer.call.call_id,
-        wait_ms=now_ms - offer.call.arrived_ms,
+        call_id=call.call_id,
+        wait_ms=now_ms - call.arrived_ms,
         rule=rule,
         path=offer.path,
         ring=offer.ring,

@@ -379,7 +379,7 @@ def call_state(call: CallRecord) -> CallState:
         call.rings_open,
         call.placed_ms,
         tuple(sorted(call.blocked.items())) if call.blocked else (),
-        OfferState(offer[0], offer.agent.agent_id, *offer[3:]) if offer is not None else None,
+        _offer_state(offer) if offer is not None else None,
         call.rule,
         call.connected_ms,
         _answer_state(call.answer) if call.answer is not None else None,
@@ -395,6 +395,18 @@ def call_state(call: CallRecord) -> CallState:
         call.is_override,
         (call.promise[0].contract.contract_id, call.promise[1]) if call.promise is not None else None,
         (call.work[1].contract_id, call.work[1].day, call.work[1].country) if call.work is not None else None,
+    )
+
+
+def _offer_state(offer: Offer) -> OfferState:
+    return OfferState(
+        offer.offer_id,
+        offer.agent.agent_id,
+        offer.offered_ms,
+        offer.expires_ms,
+        offer.rule,
+        offer.ring,
+        offer.path,
     )
 
 
@@ -724,7 +736,7 @@ def _restore_call(state: CallState, roster: Roster, persons: _People) -> CallRec
         call.agent = agent = persons.find(offer.agent_id)
         call.decided_ms = offer.offered_ms
         call.offer = Offer(
-            offer.offer_id, agent, call, offer.offered_ms, offer.expires_ms, offer.rule, offer.ring, offer.path
+            offer.offer_id, agent, offer.offered_ms, offer.expires_ms, offer.rule, offer.ring, offer.path
         )
     call.rule = state.rule
     call.connected_ms = state.connected_ms

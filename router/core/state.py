@@ -166,10 +166,11 @@ class Block(NamedTuple):
     """None: for good."""
 
 
-class Offer(NamedTuple):
+class Offer(Struct, frozen=True):
+    """The last offer of a call. It does not name the call: only a garbage collection could free the two again."""
+
     offer_id: OfferId
     agent: "AgentRecord"
-    call: "CallRecord"
     offered_ms: int
     expires_ms: int
     rule: Rule

@@ -1,8 +1,8 @@
 """When Python looks for garbage, in a process that makes little.
 
-Reference counts free nearly all that a router lets go of. What is left for the collector is a forgotten call and its
-offer, which name each other, and what reloads and HTTP requests leave. Looking as often as Python does by itself takes
-a sixth of a recovery, mostly to find that things are alive; never looking would let memory grow without bound.
+Reference counts free nearly all that a router lets go of. What is left for the collector is what reloads and HTTP
+requests leave. Looking as often as Python does by itself takes a sixth of a recovery, to find that things are alive;
+never looking would let memory grow without bound.
 """
 
 import gc

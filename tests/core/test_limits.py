@@ -91,6 +91,22 @@ def test_late_answer_to_a_forgotten_call_is_refused() -> None:
     assert bench.refused(2, accepted(offer)).reason is Rejection.UNKNOWN_CALL
 
 
+def test_calls_are_forgotten_without_the_garbage_collector() -> None:
+    """It would have to look at all that lives besides, each time."""
+    bench = Bench(aquila(), Limits(past_calls_max=1))
+    bench.ready("ana")
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(20):
+            bench.talk(60 * number, f"c{number}")
+            bench.end(60 * number + 1, f"c{number}")
+
+        assert sum(type(thing) is CallRecord for thing in gc.get_objects()) == 1
+    finally:
+        gc.enable()
+
+
 def test_tallies_outlast_the_calls() -> None:
     bench = Bench(aquila(), Limits(past_calls_max=1))
     for second in range(5):

@@ -95,8 +95,8 @@ def the_cooldown_after_a_decline_is_forgotten(patch: Patch) -> None:
 def the_withdrawal_of_an_offer_is_not_sent(patch: Patch) -> None:
     withdraw = Engine._withdraw
 
-    def silent(self: Engine, offer: Any, rule: Any) -> None:
-        withdraw(self, offer, rule)
+    def silent(self: Engine, call: Any, offer: Any, rule: Any) -> None:
+        withdraw(self, call, offer, rule)
         self._out.pop()
 
     patch.setattr(Engine, "_withdraw", silent)
@@ -122,9 +122,9 @@ def any_answer_counts_for_the_live_offer(patch: Patch) -> None:
 def a_call_that_was_declined_goes_to_the_end_of_the_queue(patch: Patch) -> None:
     failed = Engine._offer_failed
 
-    def demoting(self: Engine, offer: Any, rule: Any, reason: Any) -> None:
-        offer.call.rank_ms = self._now
-        failed(self, offer, rule, reason)
+    def demoting(self: Engine, call: Any, offer: Any, rule: Any, reason: Any) -> None:
+        call.rank_ms = self._now
+        failed(self, call, offer, rule, reason)
 
     patch.setattr(Engine, "_offer_failed", demoting)
 
