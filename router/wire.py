@@ -62,6 +62,7 @@ from router.core.events import (
     OfferDeclined,
     OfferMissed,
     OrganisationChanged,
+    PlaceRequested,
     PlatformResynced,
     RouterResumed,
     TimePassed,
@@ -224,8 +225,8 @@ def _by_tag(*types: type[_S]) -> Mapping[str, type[_S]]:
 
 INPUT_TYPES: Final[Mapping[str, type[InputEvent]]] = _by_tag(
     CallArrived, CallAbandoned, CallConnected, CallEnded, CallRefreshed, CallTransferred, CallbackRequested,
-    ConnectFailed, AgentSignedIn, AgentReady, AgentNotReady, AgentSignedOut, AgentRefreshed, AgentSuspected,
-    OfferAccepted, OfferDeclined, OfferMissed, PlatformResynced, ReloadRequested,
+    ConnectFailed, PlaceRequested, AgentSignedIn, AgentReady, AgentNotReady, AgentSignedOut, AgentRefreshed,
+    AgentSuspected, OfferAccepted, OfferDeclined, OfferMissed, PlatformResynced, ReloadRequested,
 )  # fmt: skip
 """What may come from outside, by ``type``. `OrganisationChanged`, `RouterResumed` and `TimePassed` are our own."""
 

@@ -43,6 +43,7 @@ def flat(view: RenderableType, width: int = 200) -> str:
 OFFER = OfferCall(
     call_id=CallId("c1"), wait_ms=2_400, rule=Rule.RANK, path=(*PATH, "agent A204"), ring=1, offer_id=OfferId("o1"),
     agent_id=AgentId("A204"), expires_at_ms=0, portfolio_id=PortfolioId("gold-north"),
+    agent_country="IT",
 )  # fmt: skip
 QUEUE = QueueCall(
     call_id=CallId("c1"), wait_ms=0, rule=Rule.ALL_BUSY, path=PATH[:2], portfolio_id=PortfolioId("gold-north"),
@@ -76,7 +77,12 @@ def test_a_decision_is_one_line(decision: Decision, words: str) -> None:
 
 def test_a_decision_that_only_follows_from_others_is_not_shown() -> None:
     connect = ConnectCall(
-        call_id=CallId("c1"), wait_ms=0, rule=Rule.ACCEPTED, offer_id=OfferId("o1"), agent_id=AgentId("A204")
+        call_id=CallId("c1"),
+        wait_ms=0,
+        rule=Rule.ACCEPTED,
+        offer_id=OfferId("o1"),
+        agent_id=AgentId("A204"),
+        agent_country="IT",
     )
 
     assert decision_line(0, connect) is None

@@ -499,7 +499,7 @@ def test_every_decision_can_be_sent() -> None:
 
 OFFER = OfferCall(
     rule=Rule.OWNER, path=("client k1", "agent a1"), call_id=CallId("c1"), wait_ms=0, ring=0, offer_id=OfferId("o1"),
-    agent_id=AgentId("a1"), expires_at_ms=20_000, portfolio_id=PortfolioId("gold"),
+    agent_id=AgentId("a1"), expires_at_ms=20_000, portfolio_id=PortfolioId("gold"), agent_country="IT",
 )  # fmt: skip
 
 
@@ -518,6 +518,9 @@ def test_a_decision_looks_like_this_on_the_wire() -> None:
         "agent_id": "a1",
         "expires_at_ms": 20_000,
         "portfolio_id": "gold",
+        "agent_country": "IT",
+        "announcement": None,
+        "offers_choice": False,
         "callback": False,
     }
 
@@ -543,7 +546,7 @@ OF_OFFER: dict[str, Any] = OF_CALL | OF_AGENT | {"offer_id": OfferId("o1")}
     [
         (OFFER, (CALL_SIDE, AGENT_SIDE)),
         (WithdrawOffer(**OF_OFFER), (CALL_SIDE, AGENT_SIDE)),
-        (ConnectCall(**OF_OFFER), (CALL_SIDE, AGENT_SIDE)),
+        (ConnectCall(**OF_OFFER, agent_country="IT"), (CALL_SIDE, AGENT_SIDE)),
         (EndCall(**OF_CALL | OF_AGENT), (CALL_SIDE, AGENT_SIDE)),
         (QueueCall(**OF_CALL, portfolio_id=PortfolioId("gold"), position=1, expected_wait_ms=None), (CALL_SIDE,)),
         (FallbackCall(**OF_CALL, kind=FallbackKind.NUMBER, target="119"), (CALL_SIDE,)),

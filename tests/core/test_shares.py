@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +18,8 @@ BPO = SupplierId("bpo")
 
 
 def contract(**given: Any) -> Contract:
-    return Contract(
-        **({"contract_id": "c", "company": "tel", "supplier_id": BPO, "countries": ("IT",), "target_bp": 8_000} | given)
-    )
+    plain = Contract(contract_id="c", company="tel", supplier_id=BPO, countries=("IT",), target_bp=8_000)
+    return msgspec.structs.replace(plain, **given)
 
 
 def at_ms(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> int:

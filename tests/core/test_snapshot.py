@@ -17,6 +17,7 @@ from router.core import decisions as d
 from router.core import events as e
 from router.core.deadlines import Deadlines
 from router.core.decisions import Decision
+from router.core.gates import Gates
 from router.core.model import (
     AgentId,
     CallId,
@@ -487,6 +488,7 @@ def test_every_attribute_is_kept_or_has_a_reason_to_be_left_out() -> None:
         "Roster": (set(vars(roster)), {"_groups", *RosterState.__struct_fields__}),
         "WaitingRoom": (set(WaitingRoom.__slots__), set()),
         "Deadlines": (set(Deadlines.__slots__), {"heap", "_sequence"}),
+        "Gates": (set(Gates.__slots__), set()),
         "Tallies": (set(Tallies.__slots__), {"_months"}),
         "MonthRecord": (set(MonthRecord.__slots__), set(PortfolioMonth.__struct_fields__)),
         "AnswerRecord": (set(AnswerRecord.__slots__), set(PlaceAnswers.__struct_fields__)),

@@ -53,10 +53,11 @@ DECISIONS: list[Decision] = [
         offer_id=OFFER,
         agent_id=AGENT,
         expires_at_ms=20_000,
+        agent_country="IT",
         portfolio_id=PortfolioId("gold-north"),
         client_id=CLIENT,
     ),
-    ConnectCall(rule=Rule.ACCEPTED, call_id=CALL, wait_ms=4_000, offer_id=OFFER, agent_id=AGENT),
+    ConnectCall(rule=Rule.ACCEPTED, call_id=CALL, wait_ms=4_000, offer_id=OFFER, agent_id=AGENT, agent_country="IT"),
     PauseAgent(rule=Rule.MISSES, agent_id=AGENT, misses=3),
 ]
 
