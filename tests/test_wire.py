@@ -122,7 +122,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "caller": st.from_regex(r"\A[0-9a-f]{32}\Z"),
     "skills": st.lists(SKILL_NEEDS, max_size=16).map(tuple),
     "language": st.from_regex(r"\A[a-z]{2,3}\Z"),
-    "country": COUNTRIES,
+    **dict.fromkeys(("country", "announced"), COUNTRIES),
     "countries": st.lists(COUNTRIES, max_size=64).map(tuple),
     "head_start_s": st.integers(-86_400, 86_400),
     "rule": st.sampled_from(Rule),
@@ -143,7 +143,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
         ("unknown_calls", "over_calls", "disputed_calls", "ended_calls", "unknown_agents", "signed_out_agents"),
         st.lists(IDS, max_size=5).map(tuple),
     ),
-    **dict.fromkeys(("callback", "ready", "duplicate", "up"), st.booleans()),
+    **dict.fromkeys(("callback", "ready", "duplicate", "up", "offers_choice"), st.booleans()),
 }
 
 
@@ -519,7 +519,6 @@ def test_a_decision_looks_like_this_on_the_wire() -> None:
         "expires_at_ms": 20_000,
         "portfolio_id": "gold",
         "agent_country": "IT",
-        "announcement": None,
         "offers_choice": False,
         "callback": False,
     }
