@@ -150,7 +150,7 @@ def read_organisation(path: Path, pseudonym: Pseudonym) -> tuple[OrganisationDes
         company=heading.company,
         quality=heading.quality,
         areas=tuple(rows("areas", Area)),
-        place=_only(rows("place", PlacePolicy)),
+        place=_only(list(rows("place", PlacePolicy)), problems),
         contracts=tuple(rows("contracts", Contract)),
         where=path.name,
     )
@@ -165,9 +165,10 @@ def clients_file_of(path: Path) -> Path | None:
     return path.parent / file if isinstance(file, Path) else None
 
 
-def _only(rows: Iterator[PlacePolicy]) -> PlacePolicy | None:
-    """The policy, if there is one; a second could only contradict it."""
-    return next(rows, None)
+def _only(policies: list[PlacePolicy], problems: list[Problem]) -> PlacePolicy | None:
+    """The policy, if there is one."""
+    problems.extend(Problem(other.where, "place", "there can be one [place] only") for other in policies[1:])
+    return policies[0] if policies else None
 
 
 def _rows_in_toml(

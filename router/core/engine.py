@@ -21,9 +21,9 @@ from msgspec.structs import replace
 from router.core import events as e
 from router.core import orders
 from router.core.deadlines import Deadlines, Due
-from router.core.decisions import AnswerResync, ConnectCall, Decision, OfferCall, Rule
+from router.core.decisions import AnswerResync, Decision, Rule
 from router.core.errors import EventRejected, OrganisationError, Rejection
-from router.core.explain import Explanation, explain_call
+from router.core.explain import Explanation, explain_call, shut_words
 from router.core.gates import Gates
 from router.core.holds import hold_until_ms
 from router.core.matching import choose_agent, personal_opens_ms
@@ -54,7 +54,7 @@ from router.core.model import (
     Strategy,
 )
 from router.core.organisation import Organisation, ownership_on
-from router.core.plans import opens_ms
+from router.core.plans import NOWHERE, opens_ms
 from router.core.roster import Roster
 from router.core.snapshot import (
     EngineState,
@@ -224,7 +224,7 @@ class Engine:
         if call is None:
             return None
         agents = self._roster.agents
-        return explain_call(call, [agents[agent_id] for agent_id in sorted(agents)], now_ms)
+        return explain_call(call, [agents[agent_id] for agent_id in sorted(agents)], self._gates, now_ms)
 
     def find(self, call_id: CallId) -> CallView | None:
         """Where a live or remembered call stands; None: an unknown call."""
@@ -325,9 +325,7 @@ class Engine:
 
     def _look_abroad(self) -> None:
         """Gates may have opened: idle agents behind them look for calls that they might not have before."""
-        if self._gated is None:
-            self._gated = [group for group in self._roster.groups() if self._gates.may_shut(group)]
-        for group in self._gated:
+        for group in self._gated_groups():
             if not len(group.waiting) or group.idle.head() is None:
                 continue
             for agent in sorted(set(group.idle.living()), key=lambda idle: (idle.idle_since_ms, idle.agent_id)):
@@ -338,6 +336,12 @@ class Engine:
                 elif not any(call.blocked for call in group.waiting.living()):
                     # What is shut to one of them is shut to all.
                     break
+
+    def _gated_groups(self) -> list[Group]:
+        """The groups with a gate before them, sorted."""
+        if self._gated is None:
+            self._gated = [group for group in self._roster.groups() if self._gates.may_shut(group)]
+        return self._gated
 
     # --- From arrival to an offer or a place in the queue ---
 
@@ -394,6 +398,7 @@ class Engine:
         call.portfolio = record
         call.rank_ms = call.arrived_ms - call.head_start_ms - portfolio.head_start_s * 1000
         call.queued_ms = self._now
+        call.is_share_waived = False
         call.plan = self._roster.plan_for(record, call.asked, self._now)
         is_closed = not call.callback and not self._organisation.hours[portfolio.portfolio_id].is_open(self._now)
         if is_closed and _is_servable(call):
@@ -411,7 +416,8 @@ class Engine:
         """Offer the call, which stands in no queue, to the best agent it reaches now, else let it wait."""
         now = self._now
         waited_ms = now - call.arrived_ms
-        self._gates.let_go(call)
+        if call.promise is not None:
+            self._gates.let_go(call)
         if self._gates.are_any:
             self._waive_share_if_due(call)
         hold_ms: int | None = None
@@ -445,6 +451,8 @@ class Engine:
             return
         self._waiting.enter(call, hold_until_ms=hold_ms, now_ms=now)
         self._deadlines.wake(call, self._waiting.next_change_ms(call, now))
+        if self._gates.are_any and (call.rule is Rule.SHARE or call.rule is Rule.GUARANTEE):
+            self._note_shut(call)
         if announce and call.rule is not None:
             self._announce(call, call.rule)
 
@@ -481,6 +489,7 @@ class Engine:
     def _wake(self, call: CallRecord) -> None:
         """Something about a call's wait has changed by itself: look wider, and fall back at the limit."""
         now = self._now
+        self._gates.may_have_opened = self._gates.are_any
         waited_ms = now - call.arrived_ms
         if call.held_until_ms is not None:
             if call.held_until_ms <= now:
@@ -517,7 +526,7 @@ class Engine:
             return Rule.CALLBACK_EXPIRED if queued_for_ms >= portfolio.callback_max_wait_s * 1000 else None
         if portfolio.max_wait_s is not None and queued_for_ms >= portfolio.max_wait_s * 1000:
             return Rule.MAX_WAIT
-        contract = self._gates.share_limit(call, self._now)
+        contract = self._gates.share_limit(call, self._now) if self._gates.are_any else None
         if contract is not None and queued_for_ms >= contract.contract.wait_s * 1000:
             # Where the gate is open, the call waits for whoever is free first, as any other does.
             is_shut = any(self._gates.shut(call, group, self._now) is Rule.SHARE for group in call.plan.ring_of)
@@ -560,7 +569,9 @@ class Engine:
         ring, path = orders.offer_path(call, agent, rule)
         expires_ms = now + agent.team.team.offer_timeout_s * 1000
         offer = Offer(OfferId(f"o{self._offers_made}"), agent, now, expires_ms, rule, ring, path)
-        self._gates.offered(call, agent, now)
+        if self._gates.are_any:
+            self._note_shut(call)
+            self._gates.offered(call, agent, now)
         call.offer = offer
         call.agent = agent
         call.decided_ms = now
@@ -571,27 +582,24 @@ class Engine:
         self._roster.set_status(agent, AGENT_OFFERED, now)
         self._deadlines.end_status(agent, expires_ms)
         call.note(now, f"offered: {rule}", agent.agent_id, offer.offer_id)
-        self._out.append(self._offer_order(call, offer))
+        told = self._gates.told(call, agent, now)
+        self._out.append(orders.offer_call(call, offer, now, told))
         if agent.held:
             self._review_holds(agent)
 
-    def _offer_order(self, call: CallRecord, offer: Offer) -> OfferCall:
-        return orders.offer_call(
-            call,
-            offer,
-            self._now,
-            announcement=self._gates.announcement(call, offer.agent),
-            offers_choice=self._gates.offers_choice(offer.agent, self._now),
-        )
-
-    def _connect_order(self, call: CallRecord, offer: Offer) -> ConnectCall:
-        return orders.connect_call(
-            call,
-            offer,
-            self._now,
-            announcement=self._gates.announcement(call, offer.agent),
-            offers_choice=self._gates.offers_choice(offer.agent, self._now),
-        )
+    def _note_shut(self, call: CallRecord) -> None:
+        """Tell in the call's story whom a gate kept from it though they were idle, with the numbers of the moment."""
+        told: set[tuple[str, str]] = set()
+        for group in self._gated_groups():
+            place = call.plan.ring_of.get(group)
+            if place is None or group.idle.head() is None:
+                continue
+            who = group.key.supplier_id, group.key.country
+            if who in told or call.plan.rings[place[0]].opens_ms > self._now - call.arrived_ms:
+                continue
+            told.add(who)
+            if self._gates.shut(call, group, self._now) is not None:
+                self._note(call, shut_words(group, self._gates.why_shut(call, group, self._now)))
 
     def _review_holds(self, owner: AgentRecord) -> None:
         """The owner has become less available: what is held for it in vain is routed again."""
@@ -629,7 +637,8 @@ class Engine:
             if given is not None and _answers(event, given):
                 # Said twice: the first answer may have been lost, so it is given again.
                 self._renew_lease(given.agent)
-                self._out.append(self._connect_order(known, given))
+                told = self._gates.told(known, given.agent, self._now)
+                self._out.append(orders.connect_call(known, given, self._now, told))
                 return
         call, offer = self._live_offer(event)
         agent = offer.agent
@@ -640,7 +649,8 @@ class Engine:
         self._roster.set_status(agent, AGENT_ACCEPTED, self._now)
         self._deadlines.end_status(agent, self._now + agent.team.team.connect_timeout_s * 1000)
         call.note(self._now, "accepted", agent.agent_id)
-        self._out.append(self._connect_order(call, offer))
+        told = self._gates.told(call, agent, self._now)
+        self._out.append(orders.connect_call(call, offer, self._now, told))
 
     def _offer_declined(self, event: e.OfferDeclined) -> None:
         call, offer = self._live_offer(event)
@@ -766,7 +776,8 @@ class Engine:
         has_waited_in_vain = outcome is Outcome.ABANDONED and call.connected_ms is None
         abandoned_ms = self._now - call.arrived_ms if has_waited_in_vain else None
         self._tallies.ended(call.portfolio.portfolio, outcome, abandoned_ms=abandoned_ms, now_ms=self._now)
-        self._gates.ended(call)
+        if call.promise is not None or call.place_requested_ms is not None:
+            self._gates.ended(call)
         call.note(self._now, f"ended: {outcome}")
         del self._calls[call.call_id]
         self._past[call.call_id] = call
@@ -780,7 +791,8 @@ class Engine:
         self._renew_lease(agent)
         call.status = CALL_CONNECTED
         self._count_answer(call, agent)
-        self._gates.answered(call, agent, event.announced, self._now)
+        if self._gates.are_watched:
+            self._gates.answered(call, agent, event.announced, self._now)
         if call.connected_ms is None:
             call.connected_ms = self._now
         agent.busy_since_ms = self._now
@@ -818,7 +830,8 @@ class Engine:
         talk_ms = self._now - agent.busy_since_ms
         call.answer.add_talk(talk_ms)
         call.answer = None
-        self._gates.talked(call, talk_ms)
+        if call.work is not None:
+            self._gates.talked(call, talk_ms)
 
     def _call_refreshed(self, event: e.CallRefreshed) -> None:
         agent = self._live_call(event.call_id, CALL_CONNECTED).agent
@@ -888,7 +901,8 @@ class Engine:
             self._waiting.leave(call)
         inside = self._gates.places.inside(now)
         asked = call.asked.countries
-        call.asked = call.asked._replace(countries=tuple(sorted({*asked} & {*inside})) if asked else inside)
+        both = tuple(sorted({*asked} & {*inside})) if asked else inside
+        call.asked = call.asked._replace(countries=both or (NOWHERE,))
         call.plan = self._roster.plan_for(call.portfolio, call.asked, now)
         if is_waiting:
             self._route_if_servable(call, announce=False)
@@ -901,6 +915,7 @@ class Engine:
             self._talked(call, agent)
             self._start_wrap_up(agent)
             call.queued_ms = self._now
+            call.callback = False
             self._route_if_servable(call, announce=True)
             return
         assert call.offer is not None, "an offered call has an offer"
@@ -973,7 +988,7 @@ class Engine:
         elif agent.status is AGENT_NOT_READY:
             self._roster.set_status(agent, AGENT_IDLE, self._now)
             # One more at work inside may be enough for somebody outside to be offered calls.
-            self._gates.may_have_opened = True
+            self._gates.may_have_opened = self._gates.are_any
             self._take(agent)
 
     def _agent_not_ready(self, event: e.AgentNotReady) -> None:
@@ -1245,10 +1260,10 @@ class Engine:
         if agent.status is AGENT_OFFERED:
             offer = call.offer = replace(offer, expires_ms=now + team.offer_timeout_s * 1000)
             self._deadlines.end_status(agent, offer.expires_ms)
-            self._out.append(self._offer_order(call, offer))
+            self._out.append(orders.offer_call(call, offer, now, self._gates.told(call, agent, now)))
         elif agent.status is AGENT_ACCEPTED:
             self._deadlines.end_status(agent, now + team.connect_timeout_s * 1000)
-            self._out.append(self._connect_order(call, offer))
+            self._out.append(orders.connect_call(call, offer, now, self._gates.told(call, agent, now)))
 
     # --- The platform's own list ---
 

@@ -33,6 +33,8 @@ class Rejection(StrEnum):
     UNKNOWN_OFFER = "unknown_offer"
     SITE_FULL = "site_full"
     SEAT_TAKEN = "seat_taken"
+    UNKNOWN_COUNTRY = "unknown_country"
+    """Nothing says in which country the agent sits, so no call may be offered there."""
     NO_CHOICE = "no_choice"
     """The organisation does not let callers choose where their agent sits."""
     QUEUE_FULL = "queue_full"

@@ -7,6 +7,7 @@ looks again when `Gates.may_have_opened`.
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from router.core.days import LocalDays
 from router.core.decisions import Rule
@@ -15,13 +16,35 @@ from router.core.places import PlaceBook, PlaceRecord, Places
 from router.core.shares import ContractRecord, ShareBook
 from router.core.state import AgentRecord, CallRecord, Group
 
-__all__ = ["Gates"]
+__all__ = ["Gates", "Told"]
+
+
+class Told(NamedTuple):
+    """What a caller is told before a conversation."""
+
+    announcement: str | None
+    """None: nothing, or they have been told."""
+    offers_choice: bool
+    """That they may ask for an agent inside."""
+
+
+_NOTHING = Told(None, False)
 
 
 class Gates:
     """The gates of one version of the organisation, and the books of all."""
 
-    __slots__ = ("_calendars", "_guarantee", "are_any", "asking", "may_have_opened", "place_book", "places", "shares")
+    __slots__ = (
+        "_calendars",
+        "_guarantee",
+        "are_any",
+        "are_watched",
+        "asking",
+        "may_have_opened",
+        "place_book",
+        "places",
+        "shares",
+    )
 
     def __init__(self, description: OrganisationDescription) -> None:
         self.shares = ShareBook()
@@ -38,6 +61,8 @@ class Gates:
         self._guarantee = self.places.policy.guarantee_agents if self.places.policy is not None else 0
         self.are_any = self._guarantee > 0 or bool(description.contracts)
         """False: every call may go everywhere, and nobody needs to ask."""
+        self.are_watched = bool(description.contracts) or self.places.policy is not None
+        """Whether answers are counted here."""
         self.may_have_opened = True
         self._calendars: dict[str, LocalDays] = {}
 
@@ -83,6 +108,8 @@ class Gates:
     def may_shut(self, group: Group) -> bool:
         """Whether there is a gate before the group at all."""
         key = group.key
+        if not key.country:
+            return False
         return self.shares.has_work_abroad(key.supplier_id, key.country) or (
             self._guarantee > 0 and not self.places.is_always_inside(key.country)
         )
@@ -98,7 +125,8 @@ class Gates:
     def _contract_abroad(self, call: CallRecord, group: Group, now_ms: int) -> ContractRecord | None:
         """The contract for which the call would be work abroad."""
         contract = self.shares.of(call.portfolio.company, group.key.supplier_id, now_ms)
-        if contract is None or contract.is_inside(group.key.country):
+        if contract is None or contract.is_inside(group.key.country) or not group.key.country:
+            # Nobody is in a group without a country: whoever signs in has said one.
             return None
         if call.connected_ms is not None and contract.contract.unit is ShareUnit.CALLS:
             # Counted with its first answer, wherever it is transferred to.
@@ -114,13 +142,13 @@ class Gates:
 
     # --- What callers are told ---
 
-    def announcement(self, call: CallRecord, agent: AgentRecord) -> str | None:
-        """What the caller must be told before speaking to the agent; None: nothing, or they know."""
+    def told(self, call: CallRecord, agent: AgentRecord, now_ms: int) -> Told:
+        """What the caller is to be told before speaking to the agent; they are told of a country once in a row."""
+        if self.places.policy is None:
+            return _NOTHING
         country = agent.group.key.country
-        return None if call.announced == country else self.places.announcement(country)
-
-    def offers_choice(self, agent: AgentRecord, now_ms: int) -> bool:
-        return self.places.is_outside(agent.group.key.country, now_ms)
+        announcement = None if call.announced == country else self.places.announcement(country)
+        return Told(announcement, self.places.is_outside(country, now_ms))
 
     # --- What becomes of agents and calls ---
 
@@ -132,11 +160,10 @@ class Gates:
 
     def offered(self, call: CallRecord, agent: AgentRecord, now_ms: int) -> None:
         """The call is on its way to the agent."""
-        if self.are_any:
-            call.is_override = self.is_override(call, agent.group, now_ms)
-            contract = self._contract_abroad(call, agent.group, now_ms)
-            if contract is not None:
-                call.promise = contract, contract.promise(_expected_ms(agent.group))
+        call.is_override = self.is_override(call, agent.group, now_ms)
+        contract = self._contract_abroad(call, agent.group, now_ms)
+        if contract is not None:
+            call.promise = contract, contract.promise(_expected_ms(agent.group))
 
     def let_go(self, call: CallRecord) -> None:
         """What was promised abroad is done, or will not be."""
@@ -159,6 +186,7 @@ class Gates:
                 day = contract.answered(country, is_override=call.is_override, now_ms=now_ms)
             else:
                 day = contract.present_day(country, now_ms)
+                day.overrides += call.is_override
             call.work = contract, day
             if contract.contract.unit is not ShareUnit.SECONDS:
                 self.let_go(call)

@@ -192,7 +192,8 @@ class Site(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A place where agents sit."""
 
     site_id: Annotated[SiteId, Id]
-    country: Country
+    country: Country | None = None
+    """None: agents work from many places, and each says at sign-in in which country; nobody else can sign in."""
     time_zone: str = "Europe/Rome"
     seats: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     """How many may be signed in at once; None: as many as come."""

@@ -12,6 +12,7 @@ from router.core.decisions import (
     SignOutAgent,
     WithdrawOffer,
 )
+from router.core.gates import Told
 from router.core.matching import expected_free_ms, expected_wait_ms
 from router.core.model import FallbackKind
 from router.core.state import AgentRecord, CallRecord, Offer
@@ -30,9 +31,7 @@ def offer_path(call: CallRecord, agent: AgentRecord, rule: Rule) -> tuple[int, t
     return index + 1, (_client(call), *member.hops, f"agent {agent.agent_id}")
 
 
-def offer_call(
-    call: CallRecord, offer: Offer, now_ms: int, *, announcement: str | None, offers_choice: bool
-) -> OfferCall:
+def offer_call(call: CallRecord, offer: Offer, now_ms: int, told: Told) -> OfferCall:
     return OfferCall(
         call_id=call.call_id,
         wait_ms=now_ms - call.arrived_ms,
@@ -45,8 +44,8 @@ def offer_call(
         portfolio_id=call.portfolio.portfolio.portfolio_id,
         client_id=call.client_id,
         agent_country=offer.agent.group.key.country,
-        announcement=announcement,
-        offers_choice=offers_choice,
+        announcement=told.announcement,
+        offers_choice=told.offers_choice,
         callback=call.callback,
     )
 
@@ -63,9 +62,7 @@ def withdraw_offer(call: CallRecord, offer: Offer, rule: Rule, now_ms: int) -> W
     )
 
 
-def connect_call(
-    call: CallRecord, offer: Offer, now_ms: int, *, announcement: str | None, offers_choice: bool
-) -> ConnectCall:
+def connect_call(call: CallRecord, offer: Offer, now_ms: int, told: Told) -> ConnectCall:
     return ConnectCall(
         call_id=call.call_id,
         wait_ms=now_ms - call.arrived_ms,
@@ -75,8 +72,8 @@ def connect_call(
         offer_id=offer.offer_id,
         agent_id=offer.agent.agent_id,
         agent_country=offer.agent.group.key.country,
-        announcement=announcement,
-        offers_choice=offers_choice,
+        announcement=told.announcement,
+        offers_choice=told.offers_choice,
         callback=call.callback,
     )
 

@@ -21,11 +21,13 @@ from router.core.model import (
     AgentId,
     Client,
     ClientId,
+    Contract,
     FallbackKind,
     OrganisationDescription,
     Ownership,
     Portfolio,
     PortfolioId,
+    SharePeriod,
     Site,
     SiteId,
     Skill,
@@ -163,6 +165,15 @@ def _problems(description: OrganisationDescription) -> Iterator[Problem]:
         yield from known.client_problems(client)
     for site in description.sites:
         yield from _time_zone_problems(site.where, site.time_zone)
+    for area in description.areas:
+        for member in area.members:
+            if member.since and member.until and member.until <= member.since:
+                yield Problem(area.where, "members", f"{member.country}: until must be later than since")
+    if description.place is not None:
+        yield from known.missing(description.place.where, "area_id", "area", description.place.area_id)
+    for contract in description.contracts:
+        yield from known.contract_problems(contract)
+    yield from _overlapping_contracts(description)
     if not description.default_portfolio:
         yield Problem(description.where, "default_portfolio", "is missing: unknown callers need a portfolio to go to")
     else:
@@ -182,6 +193,8 @@ def _duplicates(description: OrganisationDescription) -> Iterator[Problem]:
         ("portfolio_id", ((p.portfolio_id, p.where) for p in description.portfolios)),
         ("segment", ((s.segment, s.where) for s in description.segments)),
         ("agent_id", ((a.agent_id, a.where) for a in description.agents)),
+        ("area_id", ((a.area_id, a.where) for a in description.areas)),
+        ("contract_id", ((c.contract_id, c.where) for c in description.contracts)),
         ("client_id", ((c.client_id, c.where) for c in description.clients)),
         ("numbers", ((caller, c.where) for c in description.clients for caller in c.callers)),
     )
@@ -208,7 +221,9 @@ class _Known:
             "portfolio": {p.portfolio_id for p in description.portfolios},
             "agent": {a.agent_id for a in description.agents},
             "skill": set(description.skills),
+            "area": {a.area_id for a in description.areas},
         }
+        self.companies = {description.company, *(p.company for p in description.portfolios if p.company is not None)}
 
     def missing(self, where: str, field: str, kind: str, identity: str | None) -> Iterator[Problem]:
         if identity is not None and identity not in self.ids[kind]:
@@ -244,6 +259,18 @@ class _Known:
         yield from self.missing(agent.where, "supplier_id", "supplier", agent.supplier_id)
         for skill in agent.skills:
             yield from self.missing(agent.where, "skills", "skill", skill)
+
+    def contract_problems(self, contract: Contract) -> Iterator[Problem]:
+        yield from self.missing(contract.where, "supplier_id", "supplier", contract.supplier_id)
+        if contract.company not in self.companies:
+            yield Problem(contract.where, "company", f"no portfolio is of company {contract.company!r}")
+        if contract.valid_from and contract.valid_until and contract.valid_until <= contract.valid_from:
+            yield Problem(contract.where, "valid_until", "must be later than valid_from")
+        if contract.period is SharePeriod.CONTRACT and contract.valid_from is None:
+            yield Problem(contract.where, "valid_from", "is missing: the share is kept from then on")
+        if contract.red_bp < contract.amber_bp:
+            yield Problem(contract.where, "red_bp", "must not be less than amber_bp: the warning before it is amber")
+        yield from _time_zone_problems(contract.where, contract.time_zone)
 
     def client_problems(self, client: Client) -> Iterator[Problem]:
         yield from self.missing(client.where, "portfolio_id", "portfolio", client.portfolio_id)
@@ -284,14 +311,14 @@ class _Known:
 
     @staticmethod
     def _can_serve(
-        agent: Agent, portfolio: Portfolio, teams: Mapping[TeamId, Team], countries: Mapping[SiteId, str]
+        agent: Agent, portfolio: Portfolio, teams: Mapping[TeamId, Team], countries: Mapping[SiteId, str | None]
     ) -> bool:
         team = teams.get(agent.team_id)
         country = countries.get(agent.site_id or team.site_id) if team else None
         return (
             all(satisfied_after_ms(need, agent.skills.get(need.skill, 0)) is not None for need in portfolio.skills)
             and (portfolio.language is None or portfolio.language in agent.languages)
-            and (not portfolio.countries or country in portfolio.countries)
+            and (not portfolio.countries or country is None or country in portfolio.countries)
         )
 
 
@@ -300,6 +327,22 @@ def _time_zone_problems(where: str, name: str) -> Iterator[Problem]:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         yield Problem(where, "time_zone", f"{name!r} is not a time zone; write one such as 'Europe/Rome'")
+
+
+def _overlapping_contracts(description: OrganisationDescription) -> Iterator[Problem]:
+    """Two contracts of the same parties at one time: nobody could say by which of them a call is counted."""
+    by_parties: dict[tuple[str, str], list[Contract]] = {}
+    for contract in description.contracts:
+        by_parties.setdefault((contract.company, contract.supplier_id), []).append(contract)
+    for contracts in by_parties.values():
+        contracts.sort(key=lambda each: each.valid_from or date.min)
+        for earlier, later in pairwise(contracts):
+            if (later.valid_from or date.min) < (earlier.valid_until or date.max):
+                yield Problem(
+                    later.where,
+                    "valid_from",
+                    f"overlaps in time with contract {earlier.contract_id!r} of the same company and supplier",
+                )
 
 
 def _skills_nobody_has(description: OrganisationDescription) -> Iterator[Problem]:

@@ -327,6 +327,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "_calendars": "the days of the present moment, asked of the calendar again",
         "_guarantee": "in the organisation",
         "are_any": "in the organisation",
+        "are_watched": "in the organisation",
         "asking": "counted",
         "may_have_opened": "false between events",
         "place_book": "as `place_days`",

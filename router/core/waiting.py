@@ -19,6 +19,9 @@ from router.core.state import NEVER_MS, AgentRecord, CallRecord, TeamRecord
 
 __all__ = ["WaitingRoom"]
 
+# Gates that time alone opens (a contract ends, a country joins, agents stay signed in) are looked at so often.
+_LOOK_AGAIN_MS = 30_000
+
 _ASKED_INSIDE = -1
 _OWN_CLIENT = 0
 _OWN_PORTFOLIO = 1
@@ -144,12 +147,13 @@ class WaitingRoom:
             change_ms = call.queued_ms + portfolio.callback_max_wait_s * 1000
         elif portfolio.max_wait_s is not None:
             change_ms = call.queued_ms + portfolio.max_wait_s * 1000
-        contract = self._gates.share_limit(call, now_ms)
-        if contract is not None:
-            limit_ms = call.queued_ms + contract.contract.wait_s * 1000
-            # Later, it only matters when somebody is freed.
-            if limit_ms > now_ms:
-                change_ms = min(change_ms, limit_ms)
+        if self._gates.are_any:
+            change_ms = min(change_ms, now_ms + _LOOK_AGAIN_MS)
+            contract = self._gates.share_limit(call, now_ms)
+            if contract is not None:
+                limit_ms = call.queued_ms + contract.contract.wait_s * 1000
+                if limit_ms > now_ms:
+                    change_ms = min(change_ms, limit_ms)
         if call.held_until_ms is not None:
             change_ms = min(change_ms, call.held_until_ms)
         elif call.rings_open < len(call.plan.rings):
