@@ -366,10 +366,10 @@ def test_a_call_that_waits_when_the_contract_ends_may_go_abroad() -> None:
     floor.ready("t1", at=end - 100)
     floor.arrive(end - 30, "c1")
 
-    offer = the_offer(floor.until(end + 30))
+    offer = the_offer(floor.until(end + 5))
 
     assert offer.rule is Rule.RANK
-    floor.connect(end + 31, [offer])
+    floor.connect(end + 6, [offer])
     assert floor.counted() == (80, 100, 0)
 
 
