@@ -204,6 +204,17 @@ def test_a_place_abroad_that_is_given_back_goes_to_the_next_call() -> None:
     assert offers(floor.hang_up(NOON + 3, "c1")) == {"c2": "t1"}
 
 
+def test_a_place_abroad_that_is_given_back_is_seen_by_others_who_are_idle() -> None:
+    """The agent who had it goes into a break, so does not take the next call."""
+    floor = Floor(centre(), 8, 1)
+    floor.ready("t1", "t2", at=NOON)
+    floor.arrive(NOON + 1, "c1")
+    floor.arrive(NOON + 2, "c2")
+    floor.pause(NOON + 3, "t1")
+
+    assert offers(floor.hang_up(NOON + 4, "c1")) == {"c2": "t2"}
+
+
 def test_an_answer_in_the_country_opens_the_way_for_a_call_that_waits() -> None:
     floor = Floor(centre(), 7, 2)
     floor.ready("t1", at=NOON)
@@ -277,6 +288,19 @@ def test_a_waiver_that_is_not_needed_is_no_override() -> None:
     inside, total, overrides = floor.counted()
     assert (inside, total) == (80, 101)
     assert overrides == 1, "80 of 101 is less than 80 %"
+
+
+def test_a_waiver_ends_with_the_wait_that_it_was_given_for() -> None:
+    floor = Floor(centre(wait_s=60, unit=ShareUnit.SECONDS))
+    floor.arrive(NOON + 1, "c1")
+    floor.sign_in(NOON + 100, "l1")
+    floor.connect(NOON + 100, floor.back(NOON + 100, "l1"))
+    floor.ready("t1", at=NOON + 101)
+
+    queued = the_queueing(floor.transfer(NOON + 102, "c1"))
+
+    assert queued.rule is Rule.SHARE
+    assert the_offer(floor.until(NOON + 162)).rule is Rule.SHARE_OVERRIDE
 
 
 def test_an_override_opens_no_gate_for_others() -> None:
