@@ -208,7 +208,7 @@ def test_a_place_abroad_that_is_given_back_is_seen_by_others_who_are_idle() -> N
     """The agent who had it goes into a break, so does not take the next call."""
     floor = Floor(centre(), 8, 1)
     floor.ready("t1", "t2", at=NOON)
-    floor.arrive(NOON + 1, "c1")
+    floor.accept(NOON + 1, the_offer(floor.arrive(NOON + 1, "c1")))
     floor.arrive(NOON + 2, "c2")
     floor.pause(NOON + 3, "t1")
 
