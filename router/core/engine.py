@@ -241,7 +241,7 @@ class Engine:
 
     def summary(self, *, now_ms: int) -> EngineSummary:
         """Counts for metrics and dashboards."""
-        return summarise(self._roster, self._calls, self._offers_by_end, now_ms)
+        return summarise(self._roster, self._calls, self._offers_by_end, self._gates, now_ms)
 
     def tallies(self) -> tuple[PortfolioMonth, ...]:
         """Every month of every portfolio since the first event, sorted by month, then portfolio."""

@@ -74,8 +74,9 @@ class Forecast(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """How a share stands."""
+    """How a share stands; times are in milliseconds."""
 
+    unit: ShareUnit
     inside: int
     total: int
     promised: int
@@ -213,6 +214,7 @@ class ContractRecord:
     def outlook(self, now_ms: int) -> Outlook:
         self._turn_to(now_ms)
         return Outlook(
+            unit=self.contract.unit,
             inside=self.inside,
             total=self.total,
             promised=self.promised,
@@ -350,6 +352,12 @@ class ShareBook:
             if record.is_valid(now_ms):
                 return record
         return None
+
+    def in_force(self, now_ms: int) -> list[ContractRecord]:
+        """The contracts that are valid now, by id, with the time of who is signed in counted up to now."""
+        self.count_presence(now_ms)
+        present = (record for group in self._by_parties.values() for record in group if record.is_valid(now_ms))
+        return sorted(present, key=lambda record: record.contract.contract_id)
 
     def adjust(self, adjustment: Adjustment) -> None:
         """Correct what was counted; the contract must be known."""
