@@ -224,7 +224,8 @@ class Engine:
         if call is None:
             return None
         agents = self._roster.agents
-        return explain_call(call, [agents[agent_id] for agent_id in sorted(agents)], self._gates, now_ms)
+        agents_sorted = [agents[agent_id] for agent_id in sorted(agents)]
+        return explain_call(call, agents_sorted, self._gates, now_ms, gates_ms=self._now)
 
     def find(self, call_id: CallId) -> CallView | None:
         """Where a live or remembered call stands; None: an unknown call."""
@@ -241,7 +242,7 @@ class Engine:
 
     def summary(self, *, now_ms: int) -> EngineSummary:
         """Counts for metrics and dashboards."""
-        return summarise(self._roster, self._calls, self._offers_by_end, self._gates, now_ms)
+        return summarise(self._roster, self._calls, self._offers_by_end, self._gates, now_ms, gates_ms=self._now)
 
     def tallies(self) -> tuple[PortfolioMonth, ...]:
         """Every month of every portfolio since the first event, sorted by month, then portfolio."""

@@ -100,14 +100,19 @@ def _shut_to(group: Group) -> str:
     return f"not to supplier {group.key.supplier_id} in {group.key.country}: "
 
 
-def explain_call(call: CallRecord, agents: Sequence[AgentRecord], gates: Gates, now_ms: int) -> Explanation:
-    """The answer for *agents*, in their order."""
+def explain_call(
+    call: CallRecord, agents: Sequence[AgentRecord], gates: Gates, now_ms: int, *, gates_ms: int
+) -> Explanation:
+    """The answer for *agents*, in their order.
+
+    Gates are asked as of *gates_ms*, the engine's last event: they count as they are asked, and looking must not count.
+    """
     is_waiting = call.status is CallStatus.WAITING
     asked_at_ms = now_ms
     if not is_waiting:
         # A call that was never offered is explained as of its end.
         asked_at_ms = call.decided_ms if call.decided_ms is not None else (call.ended_ms or now_ms)
-    view = _View(call, gates, asked_at_ms, is_waiting)
+    view = _View(call, gates, gates_ms, asked_at_ms, is_waiting)
     return Explanation(
         call_id=call.call_id,
         status=call.status,
@@ -130,12 +135,13 @@ def explain_call(call: CallRecord, agents: Sequence[AgentRecord], gates: Gates, 
 class _View(NamedTuple):
     call: CallRecord
     gates: Gates
+    gates_ms: int
     at_ms: int
     is_waiting: bool
 
 
 def _answer(view: _View, agent: AgentRecord) -> AgentAnswer:
-    call, _, at_ms, is_waiting = view
+    call, _, _, at_ms, is_waiting = view
     place = call.plan.ring_of.get(agent.group)
     is_personal = _is(agent, call.owner) or _is_backup(agent, call)
     path = _path(call, agent)
@@ -197,7 +203,7 @@ def _reach_ms(call: CallRecord, agent: AgentRecord) -> int:
 
 
 def _as_of_state(view: _View, agent: AgentRecord) -> tuple[Verdict, str, int | None]:
-    call, gates, at_ms, is_waiting = view
+    call, gates, gates_ms, at_ms, is_waiting = view
     found = _state_at(agent, at_ms)
     if found is None:
         return Verdict.UNKNOWN, "what the agent was doing then is no longer remembered", None
@@ -209,9 +215,9 @@ def _as_of_state(view: _View, agent: AgentRecord) -> tuple[Verdict, str, int | N
         case AgentStatus.NOT_READY:
             return Verdict.NOT_READY, f"in a pause {lasting}: {reason}", None
         case AgentStatus.IDLE if is_waiting:
-            shut = gates.shut(call, agent.group, at_ms)
+            shut = gates.shut(call, agent.group, gates_ms)
             if shut is not None:
-                return Verdict(shut), gates.why_shut(call, agent.group, at_ms), None
+                return Verdict(shut), gates.why_shut(call, agent.group, gates_ms), None
             return Verdict.UNKNOWN, "about to be offered the call", at_ms
         case AgentStatus.IDLE:
             for step in call.steps:

@@ -94,7 +94,10 @@ def summarise(
     offers_by_end: Mapping[Rule, int],
     gates: Gates,
     now_ms: int,
+    *,
+    gates_ms: int,
 ) -> EngineSummary:
+    """What can be seen now; of contracts, as of *gates_ms*, the engine's last event: looking must not count."""
     return EngineSummary(
         now_ms=now_ms,
         portfolios=tuple(
@@ -104,7 +107,7 @@ def summarise(
         teams=tuple(_team_summary(roster.teams[team_id]) for team_id in sorted(roster.teams)),
         offers=dict(sorted(offers_by_end.items())),
         calls_live=len(calls),
-        contracts=tuple(_contract_summary(contract, now_ms) for contract in gates.shares.in_force(now_ms)),
+        contracts=tuple(_contract_summary(contract, gates_ms) for contract in gates.shares.in_force(gates_ms)),
         places=tuple(_place_summaries(gates.place_book.days())),
     )
 

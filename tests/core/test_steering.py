@@ -440,6 +440,18 @@ def test_seconds_count_where_they_were_spoken() -> None:
     assert {day.country: day.talk_ms for day in floor.contract_days()} == {"IT": 1_200_000, "AL": 100_000}
 
 
+def test_looking_counts_nothing() -> None:
+    floor = Floor(centre("l1 t1", unit=ShareUnit.AGENT_HOURS))
+    floor.ready("t1", at=NOON)
+    floor.arrive(NOON + 1, "c1")
+    before, _ = floor.engine.state_in_parts()
+
+    floor.engine.summary(now_ms=(NOON + 3_600) * 1000)
+    floor.engine.explain(CallId("c1"), now_ms=(NOON + 3_600) * 1000)
+
+    assert floor.engine.state_in_parts()[0] == before
+
+
 def test_an_agent_of_the_country_who_stays_signed_in_opens_the_gate() -> None:
     floor = Floor(centre("l1 l2 l3 l4 l5 t1", unit=ShareUnit.AGENT_HOURS, wait_s=7_200))
     floor.ready("t1", at=NOON)
