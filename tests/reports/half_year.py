@@ -13,10 +13,7 @@ the same team; S1 of silver by N of team south. D of south is neither. Months ar
 - 2026-06: of silver, a hang-up after 1 s on the 20th, with which the journal ends.
 """
 
-from collections.abc import Iterable
-from contextlib import closing
 from datetime import datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from router.core import Engine
@@ -24,8 +21,6 @@ from router.core import decisions as d
 from router.core import events as e
 from router.core.events import Event
 from router.core.model import AgentId, CallId, ClientId, OrganisationDescription, PortfolioId, Quality
-from router.journal import Entry, SqliteJournal
-from router.wire import encode_record
 from tests.core.builders import accepted, agent, client, organisation, owned_by, portfolio, team
 
 ROME = ZoneInfo("Europe/Rome")
@@ -57,9 +52,10 @@ def description() -> OrganisationDescription:
 class Day:
     """Events as a platform would report them, and the engine that answers: offers are taken at once."""
 
-    def __init__(self) -> None:
-        self.engine = Engine(description())
-        self.records: list[tuple[int, Event]] = [(ms(2026, 1, 1), e.OrganisationChanged(description=description()))]
+    def __init__(self, described: OrganisationDescription, begins_ms: int) -> None:
+        self.engine = Engine(described)
+        self.records: list[tuple[int, Event]] = [(begins_ms, e.OrganisationChanged(description=described))]
+        self.at(begins_ms, e.RouterResumed(epoch=1))
 
     def at(self, at_ms: int, event: Event) -> None:
         self.engine.expire(at_ms)
@@ -92,8 +88,7 @@ class Day:
 
 
 def records() -> list[tuple[int, Event]]:
-    day = Day()
-    day.at(ms(2026, 1, 1), e.RouterResumed(epoch=1))
+    day = Day(description(), ms(2026, 1, 1))
     start = ms(2026, 1, 12, 9)
     day.call(start, "j1", "G1", navigation_ms=10_000)
     day.sign_in(start + 20_000, "O")
@@ -138,12 +133,3 @@ def records() -> list[tuple[int, Event]]:
     day.call(start, "u1", "S1")
     day.hang_up(start + 1_000, "u1")
     return day.records
-
-
-def write_journal(path: Path, events: Iterable[tuple[int, Event]]) -> None:
-    with closing(SqliteJournal(path)) as journal:
-        journal.claim("main")
-        journal.append(
-            "main", [Entry(f"e{number:04}", encode_record(*each)) for number, each in enumerate(events, start=1)]
-        )
-        journal.release("main")
