@@ -13,6 +13,7 @@ the same team; S1 of silver by N of team south. D of south is neither. Months ar
 - 2026-06: of silver, a hang-up after 1 s on the 20th, with which the journal ends.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -61,15 +62,20 @@ class Day:
         self.engine.expire(at_ms)
         decisions = self.engine.handle(event, now_ms=at_ms)
         self.records.append((at_ms, event))
+        self.take(at_ms, decisions)
+
+    def take(self, at_ms: int, decisions: Iterable[d.Decision]) -> None:
+        """Offers are accepted and put through at once."""
         for offer in (each for each in decisions if isinstance(each, d.OfferCall)):
             self.at(at_ms, accepted(offer))
-            self.at(at_ms, e.CallConnected(call_id=offer.call_id))
+            self.at(at_ms, self.connected(offer))
 
-    def call(self, at_ms: int, call_id: str, client_id: str, navigation_ms: int | None = None) -> None:
-        self.at(
-            at_ms,
-            e.CallArrived(call_id=CallId(call_id), client_id=ClientId(client_id), navigation_ms=navigation_ms),
-        )
+    def connected(self, offer: d.OfferCall) -> e.CallConnected:
+        return e.CallConnected(call_id=offer.call_id)
+
+    def call(self, at_ms: int, call_id: str, client_id: str | None = None, navigation_ms: int | None = None) -> None:
+        who = ClientId(client_id) if client_id is not None else None
+        self.at(at_ms, e.CallArrived(call_id=CallId(call_id), client_id=who, navigation_ms=navigation_ms))
 
     def sign_in(self, at_ms: int, *agents: str) -> None:
         for agent_id in agents:
