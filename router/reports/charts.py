@@ -19,6 +19,8 @@ _STYLE: Any = {"font.family": "DejaVu Sans", "svg.hashsalt": "router", "svg.font
 # Of Okabe and Ito, which the colour-blind can tell apart too; each with a mark of its own for those who print in grey.
 _LINES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"))
 _INK = "#222222"
+_MARKED = 40
+"""Of fewer days each is marked: one alone makes no line."""
 _SHOWN = (
     ("mean_wait", "mean_wait_navigated"),
     ("within", "within_navigated", "owner_answered", "available_owner", "backup"),
@@ -86,12 +88,13 @@ def share_chart(contract: ContractShare) -> bytes:
             _draw_month(axes, part, is_first=part is months[0])
         axes.plot(
             [day for day, _ in cumulated], [share for _, share in cumulated], color=_LINES[1][0], linewidth=1.5,
-            label="cumulated from the first day",
+            marker=_LINES[1][1] if len(cumulated) < _MARKED else "", markersize=4, label="cumulated from the first day",
         )  # fmt: skip
         _draw_target(axes, contract.months)
-        shares = [share for _, share in cumulated[-200:]] + [_share(part) for part in months]
+        shares = [share for _, share in cumulated] + [_share(part) for part in months]
         lowest = min([*shares, *(part.goal_bp / 100 for part in contract.months)])
-        axes.set_ylim(max(0, 10 * ((lowest - 5) // 10)), 100)
+        # Room for a line at 100 %.
+        axes.set_ylim(max(0, 10 * ((lowest - 5) // 10)), 101)
         axes.set_ylabel(f"% in {contract.territory}")
         starts = [part.first_day.toordinal() for part in contract.months]
         axes.set_xticks(starts, [f"{part.first_day:%Y-%m}" for part in contract.months], rotation=45, ha="right")

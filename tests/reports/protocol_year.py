@@ -8,8 +8,8 @@ of bpo in Albania, H of the house in Italy. The router counts from 2 May.
 - 4 May: I answers four calls, the first of them in the first millisecond; A answers one, which leaves exactly 80 %.
 - 10 June: H answers, before its contract. 20 June: H answers.
 - 29 October, 25 hours long: I answers in its first and in its last millisecond, and in the first of the 30th.
-- December: a hang-up, and a call-back that is cancelled. A caller asks for an agent inside and gets I after 30 s; one hangs
-  up before. The platform forgets one announcement.
+- December: a hang-up, and a call-back that is cancelled. A caller asks for an agent inside and gets I after 30 s,
+  unannounced; another asks and hangs up.
 - 5 March: A takes a call after 10 s in which nobody in Italy was free, as an override.
 - 3 May 2018, the last millisecond: I answers, and talks into the next day; I answers again at midnight.
 - 10 May: a call too many of 4 May 2017 is taken off A; of 20 March one is added for I.
@@ -126,7 +126,7 @@ def records() -> tuple[tuple[int, Event], ...]:
     day.answer(UNTIL_MS - 1, "I", "last", for_ms=3_600_000)
     day.answer(UNTIL_MS + 3_600_000, "I", "late")
 
-    correct = {"contract_id": "out", "made_by": "ada"}
+    correct: dict[str, Any] = {"contract_id": "out", "made_by": "ada"}
     made_ms = ms(2018, 5, 10, 12)
     day.at(made_ms, e.ShareAdjusted(day=date(2017, 5, 4), country="AL", calls=-1, reason="test call", **correct))
     day.at(made_ms, e.ShareAdjusted(day=date(2018, 3, 20), country="IT", calls=1, reason="on paper", **correct))
