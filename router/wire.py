@@ -65,6 +65,7 @@ from router.core.events import (
     PlaceRequested,
     PlatformResynced,
     RouterResumed,
+    ShareAdjusted,
     TimePassed,
     snake_case,
 )
@@ -226,7 +227,7 @@ def _by_tag(*types: type[_S]) -> Mapping[str, type[_S]]:
 INPUT_TYPES: Final[Mapping[str, type[InputEvent]]] = _by_tag(
     CallArrived, CallAbandoned, CallConnected, CallEnded, CallRefreshed, CallTransferred, CallbackRequested,
     ConnectFailed, PlaceRequested, AgentSignedIn, AgentReady, AgentNotReady, AgentSignedOut, AgentRefreshed,
-    AgentSuspected, OfferAccepted, OfferDeclined, OfferMissed, PlatformResynced, ReloadRequested,
+    AgentSuspected, OfferAccepted, OfferDeclined, OfferMissed, PlatformResynced, ReloadRequested, ShareAdjusted,
 )  # fmt: skip
 """What may come from outside, by ``type``. `OrganisationChanged`, `RouterResumed` and `TimePassed` are our own."""
 
@@ -258,6 +259,8 @@ def input_topic(event: InputEvent, shard: str) -> str:
             return f"acd/v1/in/{shard}/admin/reload"
         case PlatformResynced():
             return f"acd/v1/in/{shard}/admin/resync"
+        case ShareAdjusted():
+            return f"acd/v1/in/{shard}/admin/share"
         case _:
             raise TypeError(f"{type(event).__name__} is made by the router and never sent to it")
 

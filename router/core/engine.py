@@ -56,8 +56,10 @@ from router.core.model import (
 from router.core.organisation import Organisation, ownership_on
 from router.core.plans import NOWHERE, opens_ms
 from router.core.roster import Roster
+from router.core.shares import Adjustment
 from router.core.snapshot import (
     EngineState,
+    GatesState,
     PastCalls,
     call_state,
     deadlines_state,
@@ -136,6 +138,7 @@ class Engine:
             e.CallbackRequested: self._callback_requested,
             e.ConnectFailed: self._connect_failed,
             e.PlaceRequested: self._place_requested,
+            e.ShareAdjusted: self._share_adjusted,
             e.AgentSignedIn: self._agent_signed_in,
             e.AgentReady: self._agent_ready,
             e.AgentNotReady: self._agent_not_ready,
@@ -252,6 +255,10 @@ class Engine:
     def counting_since_ms(self) -> int | None:
         """From when on `tallies` count, in milliseconds since the epoch; None: nothing has happened yet."""
         return self._tallies.since_ms
+
+    def books(self, *, now_ms: int) -> GatesState:
+        """The work under contracts, what callers asked for and what was left out, by local day, up to *now_ms*."""
+        return gates_state(self._gates, now_ms)
 
     # --- Snapshots ---
 
@@ -559,7 +566,7 @@ class Engine:
             call.queued_ms = self._now
             self._route(call)
         else:
-            self._end(call, Outcome.FALLBACK)
+            self._end(call, Outcome.FALLBACK, rule)
 
     # --- Offers ---
 
@@ -769,7 +776,7 @@ class Engine:
         if agent.status is AGENT_IDLE:
             self._take(agent)
 
-    def _end(self, call: CallRecord, outcome: Outcome) -> None:
+    def _end(self, call: CallRecord, outcome: Outcome, rule: Rule | None = None) -> None:
         call.status = CALL_ENDED
         call.outcome = outcome
         call.ended_ms = self._now
@@ -777,8 +784,8 @@ class Engine:
         has_waited_in_vain = outcome is Outcome.ABANDONED and call.connected_ms is None
         abandoned_ms = self._now - call.arrived_ms if has_waited_in_vain else None
         self._tallies.ended(call.portfolio.portfolio, outcome, abandoned_ms=abandoned_ms, now_ms=self._now)
-        if call.promise is not None or call.place_requested_ms is not None:
-            self._gates.ended(call)
+        if self._gates.are_watched or call.promise is not None or call.place_requested_ms is not None:
+            self._gates.ended(call, str(rule or outcome), self._now)
         call.note(self._now, f"ended: {outcome}")
         del self._calls[call.call_id]
         self._past[call.call_id] = call
@@ -927,6 +934,21 @@ class Engine:
         self._route_if_servable(call, announce=True)
         if agent.is_free:
             self._take(agent)
+
+    def _share_adjusted(self, event: e.ShareAdjusted) -> None:
+        self._gates.adjust(
+            Adjustment(
+                made_ms=self._now,
+                contract_id=event.contract_id,
+                day=event.day,
+                country=event.country,
+                calls=event.calls,
+                talk_ms=event.talk_ms,
+                agent_ms=event.agent_ms,
+                reason=event.reason,
+                made_by=event.made_by,
+            )
+        )
 
     def _connect_failed(self, event: e.ConnectFailed) -> None:
         self._not_connected(self._live_call(event.call_id, CALL_ACCEPTED), Rule.CONNECT_FAILED)
@@ -1180,6 +1202,7 @@ class Engine:
             self._waiting.leave(call)
         self._organisation = organisation
         self._tallies.follow(event.description)
+        self._gates.count_presence(self._now)
         self._gates.follow(event.description)
         self._gated = None
         for agent in self._roster.adopt(organisation):

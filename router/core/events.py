@@ -4,6 +4,7 @@ Events name facts that a platform, an agent's desktop or operations reported. Th
 from them. Every event is frozen and carries its type as ``type`` on the wire (`router.wire`).
 """
 
+from datetime import date
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -28,7 +29,7 @@ __all__ = [
     "AgentSuspected", "CallAbandoned", "CallArrived", "CallConnected", "CallEnded", "CallEvent", "CallRefreshed",
     "CallTransferred", "CallbackRequested", "ConnectFailed", "Event", "LiveAgent", "LiveCall", "OfferAccepted",
     "OfferDeclined", "OfferMissed", "OrganisationChanged", "PlaceRequested", "PlatformResynced", "PresenceEvent",
-    "RouterResumed", "TimePassed", "snake_case",
+    "RouterResumed", "ShareAdjusted", "TimePassed", "snake_case",
 ]  # fmt: skip
 
 
@@ -213,6 +214,26 @@ class PlatformResynced(Event, frozen=True, kw_only=True):
     calls: Annotated[tuple[LiveCall, ...], Meta(max_length=20_000)] = ()
     """Without call-backs that wait: nobody is on their line."""
     agents: Annotated[tuple[LiveAgent, ...], Meta(max_length=20_000)] = ()
+
+
+Text = Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+\Z")
+"""A line of text for people."""
+
+
+class ShareAdjusted(Event, frozen=True, kw_only=True):
+    """Somebody corrects what was counted for a contract on one day, in one country. It stays beside the counts."""
+
+    contract_id: Annotated[str, PlainId]
+    day: date
+    """In the time zone of the contract."""
+    country: Country
+    calls: Annotated[int, Meta(ge=-1_000_000, le=1_000_000)] = 0
+    """So many more, or fewer."""
+    talk_ms: Annotated[int, Meta(ge=-(10**12), le=10**12)] = 0
+    agent_ms: Annotated[int, Meta(ge=-(10**12), le=10**12)] = 0
+    reason: Annotated[str, Text]
+    """Kept and printed for good: it names no client and holds no number of one."""
+    made_by: Annotated[str, Text]
 
 
 class OrganisationChanged(Event, frozen=True, kw_only=True):

@@ -7,13 +7,15 @@ looks again when `Gates.may_have_opened`.
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import date
 from typing import NamedTuple
 
 from router.core.days import LocalDays
 from router.core.decisions import Rule
+from router.core.exclusions import ExclusionBook
 from router.core.model import OrganisationDescription, ShareUnit
 from router.core.places import PlaceBook, PlaceRecord, Places
-from router.core.shares import ContractRecord, ShareBook
+from router.core.shares import Adjustment, ContractRecord, ShareBook
 from router.core.state import AgentRecord, CallRecord, Group
 
 __all__ = ["Gates", "Told"]
@@ -40,6 +42,7 @@ class Gates:
         "are_any",
         "are_watched",
         "asking",
+        "exclusions",
         "may_have_opened",
         "place_book",
         "places",
@@ -49,6 +52,7 @@ class Gates:
     def __init__(self, description: OrganisationDescription) -> None:
         self.shares = ShareBook()
         self.place_book = PlaceBook()
+        self.exclusions = ExclusionBook()
         self.asking = 0
         """Live calls whose callers have asked for an agent inside, and have none yet."""
         self.may_have_opened = False
@@ -69,6 +73,19 @@ class Gates:
     def present_anew(self, agents: Iterable[AgentRecord], now_ms: int) -> None:
         """These agents are signed in, and no others."""
         self.shares.present_anew(Counter((a.group.key.supplier_id, a.group.key.country) for a in agents), now_ms)
+
+    def count_presence(self, now_ms: int) -> None:
+        """Count who is signed in up to now, by the present contracts."""
+        self.shares.count_presence(now_ms)
+
+    def adjust(self, adjustment: Adjustment) -> None:
+        """Correct what was counted.
+
+        Raises:
+            EventRejected: See `ShareBook.adjust`.
+        """
+        self.shares.adjust(adjustment)
+        self.may_have_opened = True
 
     # --- Before an offer ---
 
@@ -191,6 +208,10 @@ class Gates:
             if contract.contract.unit is not ShareUnit.SECONDS:
                 self.let_go(call)
             self.may_have_opened = True
+        if call.connected_ms is not None:
+            self._exclude(call, "answered_again", now_ms)
+        elif contract is None:
+            self._exclude(call, "no_contract", now_ms)
         if call.place_requested_ms is not None and not call.is_place_met:
             self._met(call, now_ms)
 
@@ -211,8 +232,10 @@ class Gates:
         if is_met:
             self._met(call, now_ms)
 
-    def ended(self, call: CallRecord) -> None:
+    def ended(self, call: CallRecord, reason: str, now_ms: int) -> None:
         self.let_go(call)
+        if call.connected_ms is None:
+            self._exclude(call, reason, now_ms)
         if call.place_requested_ms is not None and not call.is_place_met:
             self._day_of_request(call).unmet += 1
             self._asks_no_more()
@@ -220,6 +243,11 @@ class Gates:
     def refused(self, contract: ContractRecord, now_ms: int) -> None:
         """A call was not answered for the sake of the share."""
         contract.refuse(contract.contract.countries[0], now_ms)
+
+    def _exclude(self, call: CallRecord, reason: str, now_ms: int) -> None:
+        """What is no answered call of a contract, and why."""
+        if self.are_any:
+            self.exclusions.add(call.portfolio.company, self._local_day(call, now_ms), reason)
 
     def _met(self, call: CallRecord, now_ms: int) -> None:
         assert call.place_requested_ms is not None, "only what was asked for can be met"
@@ -238,11 +266,14 @@ class Gates:
         return self._today(call, call.place_requested_ms)
 
     def _today(self, call: CallRecord, now_ms: int) -> PlaceRecord:
+        return self.place_book.record(call.portfolio.company, self._local_day(call, now_ms))
+
+    def _local_day(self, call: CallRecord, now_ms: int) -> date:
         time_zone = call.portfolio.portfolio.time_zone
         calendar = self._calendars.get(time_zone)
         if calendar is None:
             calendar = self._calendars[time_zone] = LocalDays(time_zone)
-        return self.place_book.record(call.portfolio.company, calendar.day_of(now_ms))
+        return calendar.day_of(now_ms)
 
 
 def _expected_ms(group: Group) -> int:

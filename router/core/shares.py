@@ -16,6 +16,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from router.core.days import LocalDays
+from router.core.errors import EventRejected, Rejection
 from router.core.model import Contract, SharePeriod, ShareUnit, SupplierId
 
 __all__ = [
@@ -60,8 +61,11 @@ class Adjustment(Struct, frozen=True, array_like=True, gc=False):
     day: date
     country: str
     calls: int
+    """More, or fewer."""
     talk_ms: int
     reason: str
+    agent_ms: int = 0
+    made_by: str = ""
 
 
 class Forecast(NamedTuple):
@@ -95,8 +99,8 @@ class DayRecord:
     """The counts of `ContractDay` while they grow, and what adjustments add to them."""
 
     __slots__ = (
-        "adjusted_calls", "adjusted_talk_ms", "agent_ms", "calls", "contract_id", "country", "day", "overrides",
-        "refused", "talk_ms",
+        "adjusted_agent_ms", "adjusted_calls", "adjusted_talk_ms", "agent_ms", "calls", "contract_id", "country", "day",
+        "overrides", "refused", "talk_ms",
     )  # fmt: skip
 
     def __init__(self, contract_id: str, day: date, country: str) -> None:
@@ -110,13 +114,14 @@ class DayRecord:
         self.refused = 0
         self.adjusted_calls = 0
         self.adjusted_talk_ms = 0
+        self.adjusted_agent_ms = 0
 
     def amount(self, unit: ShareUnit) -> int:
         if unit is ShareUnit.CALLS:
             return self.calls + self.adjusted_calls
         if unit is ShareUnit.SECONDS:
             return self.talk_ms + self.adjusted_talk_ms
-        return self.agent_ms
+        return self.agent_ms + self.adjusted_agent_ms
 
 
 class ContractRecord:
@@ -150,6 +155,7 @@ class ContractRecord:
         return self._valid_from_ms <= now_ms < self._valid_until_ms
 
     def is_inside(self, country: str) -> bool:
+        """Whether work done there is done in the country."""
         return country in self.contract.countries
 
     def may_go_abroad(self, expected_ms: int, now_ms: int) -> bool:
@@ -181,7 +187,8 @@ class ContractRecord:
         self._count(record, ShareUnit.SECONDS, talk_ms)
 
     def add_presence(self, country: str, agents: int, from_ms: int, until_ms: int) -> None:
-        """Agents of the supplier were signed in, here and then."""
+        """Agents of the supplier were signed in, here and then; what lies outside of the contract is left out."""
+        from_ms, until_ms = max(from_ms, self._valid_from_ms), min(until_ms, self._valid_until_ms)
         while from_ms < until_ms:
             record = self.present_day(country, from_ms)
             ends_ms = min(until_ms, self._calendar.until_ms)
@@ -194,12 +201,46 @@ class ContractRecord:
         """A call was not answered at all for the sake of the share."""
         self.present_day(country, now_ms).refused += 1
 
+    def check(self, adjustment: Adjustment) -> None:
+        """Refuse an adjustment that cannot be true.
+
+        Raises:
+            EventRejected: Its day is to come or outside of the contract, or it takes away more than there is.
+        """
+        contract, day = self.contract, adjustment.day
+        if day > self._calendar.day_of(adjustment.made_ms):
+            raise EventRejected(Rejection.WRONG_DAY, f"{day} is still to come in {contract.time_zone}")
+        if (contract.valid_from is not None and day < contract.valid_from) or (
+            contract.valid_until is not None and day >= contract.valid_until
+        ):
+            raise EventRejected(
+                Rejection.WRONG_DAY,
+                f"{day} is outside of contract {contract.contract_id}, which is valid "
+                f"{_since_until(contract.valid_from, contract.valid_until)}",
+            )
+        record = self.days.get((day, adjustment.country)) or DayRecord(contract.contract_id, day, adjustment.country)
+        changes = {
+            "calls": (record.calls + record.adjusted_calls, adjustment.calls),
+            "talk_ms": (record.talk_ms + record.adjusted_talk_ms, adjustment.talk_ms),
+            "agent_ms": (record.agent_ms + record.adjusted_agent_ms, adjustment.agent_ms),
+        }
+        for name, (present, change) in changes.items():
+            if present + change < 0:
+                raise EventRejected(
+                    Rejection.WRONG_AMOUNT,
+                    f"{name}: {-change} cannot be taken from the {present} of {adjustment.country} on {day}",
+                )
+        if not any(change for _, change in changes.values()):
+            raise EventRejected(Rejection.WRONG_AMOUNT, "calls, talk_ms and agent_ms are all 0: nothing is corrected")
+
     def adjust(self, adjustment: Adjustment) -> None:
         record = self.day_record(adjustment.day, adjustment.country)
         record.adjusted_calls += adjustment.calls
         record.adjusted_talk_ms += adjustment.talk_ms
+        record.adjusted_agent_ms += adjustment.agent_ms
         self._count(record, ShareUnit.CALLS, adjustment.calls)
         self._count(record, ShareUnit.SECONDS, adjustment.talk_ms)
+        self._count(record, ShareUnit.AGENT_HOURS, adjustment.agent_ms)
 
     def present_day(self, country: str, now_ms: int) -> DayRecord:
         self._turn_to(now_ms)
@@ -327,16 +368,19 @@ class ShareBook:
         return any(not record.is_inside(country) for record in records)
 
     def count_presence(self, now_ms: int) -> None:
-        """Count the time of those who are signed in up to now."""
+        """Count the time of those who are signed in up to now, for the contracts of the present version."""
         for (supplier_id, country), (agents, since_ms) in self._present.items():
             if agents and since_ms < now_ms:
-                for record in self.records.values():
-                    if record.contract.supplier_id == supplier_id and record.is_valid(now_ms):
+                for (_, supplier), group in self._by_parties.items():
+                    for record in group if supplier == supplier_id else ():
                         record.add_presence(country, agents, since_ms, now_ms)
             self._present[supplier_id, country] = agents, now_ms
 
     def follow(self, contracts: Iterable[Contract]) -> None:
-        """Take over a new version. What was done for a contract that is not in it any more is kept."""
+        """Take over a new version, once presence is counted by the old one.
+
+        What was done for a contract that is not in it any more is kept.
+        """
         self._by_parties = {}
         for contract in contracts:
             record = self.records.get(contract.contract_id)
@@ -360,7 +404,21 @@ class ShareBook:
         return sorted(present, key=lambda record: record.contract.contract_id)
 
     def adjust(self, adjustment: Adjustment) -> None:
-        """Correct what was counted; the contract must be known."""
+        """Correct what was counted, under a contract of whatever version.
+
+        Raises:
+            EventRejected: The contract is not known, or see `ContractRecord.check`.
+        """
+        record = self.records.get(adjustment.contract_id)
+        if record is None:
+            raise EventRejected(
+                Rejection.UNKNOWN_CONTRACT,
+                f"there is no contract {adjustment.contract_id!r}, only {', '.join(sorted(self.records)) or 'none'}",
+            )
+        record.check(adjustment)
+        self._adjust(adjustment)
+
+    def _adjust(self, adjustment: Adjustment) -> None:
         self.adjustments.append(adjustment)
         self.records[adjustment.contract_id].adjust(adjustment)
 
@@ -385,7 +443,8 @@ class ShareBook:
             record.overrides = told.overrides
             record.refused = told.refused
         for adjustment in adjustments:
-            self.adjust(adjustment)
+            # Not checked again: a later version may have moved the contract's days.
+            self._adjust(adjustment)
 
     def days(self) -> tuple[ContractDay, ...]:
         """Everything that was counted, by contract, day and country; adjustments apart."""
@@ -428,6 +487,11 @@ def _percent(part: int, whole: int) -> str:
     """Rounded down, so that what does not pass never looks as if it did."""
     bp = part * 10_000 // whole if whole else 0
     return f"{bp // 100}.{bp % 100:02} %"
+
+
+def _since_until(valid_from: date | None, valid_until: date | None) -> str:
+    since = f"from {valid_from} on" if valid_from is not None else "from ever"
+    return since if valid_until is None else f"{since}, until {valid_until} (excluded)"
 
 
 def _points(bp: int) -> str:

@@ -20,6 +20,7 @@ from msgspec import Struct
 from router.core.deadlines import DeadlineEntry, Deadlines, Due
 from router.core.decisions import Rule
 from router.core.errors import StateError
+from router.core.exclusions import ExcludedDay, ExclusionBook
 from router.core.gates import Gates
 from router.core.handling import RecentMean
 from router.core.model import (
@@ -250,6 +251,7 @@ class GatesState(Struct, frozen=True, array_like=True, gc=False):
     contract_days: tuple[ContractDay, ...] = ()
     adjustments: tuple[Adjustment, ...] = ()
     place_days: tuple[PlaceDay, ...] = ()
+    excluded_days: tuple[ExcludedDay, ...] = ()
 
 
 class EngineState(Struct, frozen=True, array_like=True, gc=False):
@@ -329,6 +331,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "are_any": "in the organisation",
         "are_watched": "in the organisation",
         "asking": "counted",
+        "exclusions": "as `excluded_days`",
         "may_have_opened": "false between events",
         "place_book": "as `place_days`",
         "places": "in the organisation",
@@ -423,6 +426,7 @@ def gates_state(gates: Gates, now_ms: int) -> GatesState:
         contract_days=shares.days(),
         adjustments=tuple(shares.adjustments),
         place_days=gates.place_book.days(),
+        excluded_days=gates.exclusions.days(),
     )
 
 
@@ -657,6 +661,7 @@ def restore_gates(gates: Gates, state: GatesState, roster: Roster, now_ms: int) 
     """Fill new gates. What is promised, worked on and asked for comes with the calls."""
     gates.shares.restore(state.left_contracts, state.contract_days, state.adjustments)
     gates.place_book = PlaceBook(state.place_days)
+    gates.exclusions = ExclusionBook(state.excluded_days)
     signed_in = (agent for agent in roster.agents.values() if agent.status is not AgentStatus.SIGNED_OUT)
     gates.present_anew(signed_in, now_ms)
 

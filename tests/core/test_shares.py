@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.core.errors import EventRejected, Rejection
 from router.core.model import Contract, SharePeriod, ShareUnit, SupplierId
 from router.core.shares import Adjustment, ContractRecord, ShareBook, period_from
 
@@ -186,6 +187,89 @@ def test_a_contract_that_leaves_the_organisation_keeps_its_days() -> None:
 
     assert [(day.contract_id, day.calls) for day in book.days()] == [("c", 3)]
     assert book.of("tel", BPO, NOON_MS) is None
+
+
+def presence(book: ShareBook) -> dict[str, float]:
+    """Hours signed in, by contract and day."""
+    return {f"{day.contract_id} {day.day}": day.agent_ms / 3_600_000 for day in book.days()}
+
+
+def test_presence_outside_of_the_contract_is_not_counted() -> None:
+    """The contract ends, and another begins, while people are signed in and nothing happens."""
+    old = contract(contract_id="old", valid_until=date(2018, 1, 1))
+    new = contract(contract_id="new", valid_from=date(2018, 1, 1))
+    book = ShareBook([old, new])
+
+    book.signed_in(BPO, "IT", 1, at_ms(2017, 12, 31, 22))
+    book.signed_in(BPO, "IT", -1, at_ms(2018, 1, 1, 3))
+
+    assert presence(book) == {"old 2017-12-31": 2, "new 2018-01-01": 3}
+
+
+def test_presence_is_counted_for_the_contracts_of_the_version_in_force() -> None:
+    book = ShareBook([contract(contract_id="left")])
+    book.signed_in(BPO, "IT", 1, at_ms(2018, 6, 1, 8))
+
+    book.count_presence(at_ms(2018, 6, 1, 10))
+    book.follow([contract(contract_id="come")])
+    book.count_presence(at_ms(2018, 6, 1, 13))
+
+    assert presence(book) == {"come 2018-06-01": 3, "left 2018-06-01": 2}
+
+
+def test_a_contract_counts_what_is_done_until_it_ends_and_talk_beyond() -> None:
+    ends_ms = at_ms(2018, 1, 1)
+    book = ShareBook([contract(unit=ShareUnit.SECONDS, valid_until=date(2018, 1, 1))])
+    record = book.of("tel", BPO, ends_ms - 1)
+    assert record is not None
+
+    record.add_talk(record.answered("IT", is_override=False, now_ms=ends_ms - 1), 60_000)
+
+    assert book.of("tel", BPO, ends_ms) is None
+    assert [(day.day, day.calls, day.talk_ms) for day in book.days()] == [(date(2017, 12, 31), 1, 60_000)]
+
+
+def adjustment(day: date = date(2018, 5, 1), **given: Any) -> Adjustment:
+    plain = Adjustment(NOON_MS, "c", day, "RO", 0, 0, "was a test call", 0, "ada")
+    return msgspec.structs.replace(plain, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason", "says"),
+    [
+        (adjustment(contract_id="x", calls=1), Rejection.UNKNOWN_CONTRACT, "no contract 'x', only c"),
+        (adjustment(date(2018, 6, 2), calls=1), Rejection.WRONG_DAY, "2018-06-02 is still to come in Europe/Rome"),
+        (adjustment(date(2017, 5, 3), calls=1), Rejection.WRONG_DAY, "valid from 2017-05-04 on, until 2018-05-31"),
+        (adjustment(date(2018, 5, 31), calls=1), Rejection.WRONG_DAY, "2018-05-31 is outside of contract c"),
+        (adjustment(calls=-3), Rejection.WRONG_AMOUNT, "calls: 3 cannot be taken from the 2 of RO on 2018-05-01"),
+        (adjustment(talk_ms=-1), Rejection.WRONG_AMOUNT, "talk_ms: 1 cannot be taken from the 0 of RO"),
+        (adjustment(country="IT", calls=-1), Rejection.WRONG_AMOUNT, "from the 0 of IT"),
+        (adjustment(agent_ms=-1, calls=1), Rejection.WRONG_AMOUNT, "agent_ms"),
+        (adjustment(), Rejection.WRONG_AMOUNT, "nothing is corrected"),
+    ],
+)
+def test_an_adjustment_that_cannot_be_true_is_refused(given: Adjustment, reason: Rejection, says: str) -> None:
+    book = ShareBook([contract(valid_from=date(2017, 5, 4), valid_until=date(2018, 5, 31))])
+    answer(book.records["c"], "RO", 2, at_ms(2018, 5, 1, 12))
+
+    with pytest.raises(EventRejected, match=says) as refused:
+        book.adjust(given)
+
+    assert refused.value.reason is reason
+    assert book.adjustments == []
+    assert book.records["c"].outlook(NOON_MS).total == 2
+
+
+def test_adjustments_may_take_away_what_others_have_added_and_the_last_day_may_be_corrected() -> None:
+    book = ShareBook([contract(valid_until=date(2018, 5, 31), unit=ShareUnit.AGENT_HOURS)])
+    day = date(2018, 5, 30)
+
+    book.adjust(adjustment(day, calls=2, talk_ms=5, agent_ms=7_200_000))
+    book.adjust(adjustment(day, calls=-2, talk_ms=-5, agent_ms=-3_600_000))
+
+    assert book.records["c"].outlook(NOON_MS).total == 3_600_000
+    with pytest.raises(EventRejected):
+        book.adjust(adjustment(day, calls=-1))
 
 
 def test_an_adjustment_counts_for_its_day_and_stays_apart() -> None:
