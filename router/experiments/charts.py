@@ -53,7 +53,7 @@ def _draw_share(axes: Axes, runs: Sequence[Run], place: int, contract: Contract)
         days: Any = [day.day for day in run.days]
         axes.plot(days, shares, color=colour, linestyle=line, linewidth=1.2, label=_label(run))
     axes.axhline(goal, color=_INK, linewidth=0.9, linestyle=":", label=f"target {goal:g} %")
-    axes.set_ylim(max(0.0, 5 * (lowest // 5) - 5), 100)
+    axes.set_ylim(max(0.0, 5 * (lowest // 5) - 5), 101)
     axes.set_ylabel("%")
     _finish(axes, f"{contract.contract_id}: answered in {contract.territory or ' or '.join(contract.countries)}")
 

@@ -176,7 +176,7 @@ def as_view(runs: Sequence[Run], description: OrganisationDescription) -> Render
         )  # fmt: skip
     parts.append(
         Text(
-            f"Mean wait and within: of those answered on the line. Lowest: after the first {START_UP_ANSWERS:,} answers "
+            f"Mean wait, within: of those answered on the line. Lowest: after the first {START_UP_ANSWERS:,} answers "
             "of a period. Below: answers after which the share stood below its target, from the first answer on.",
             style="dim",
         )

@@ -285,7 +285,8 @@ class _Centre:
         now_ms, call_id = caller.arrived_ms, caller.call_id
         call = self._calls[call_id] = _Call(caller)
         self._ledger.arrived += 1
-        self._tell(now_ms, CallArrived(call_id=call_id, portfolio_id=caller.portfolio_id))
+        portfolio_id, navigation_ms = caller.portfolio_id, caller.navigation_ms
+        self._tell(now_ms, CallArrived(call_id=call_id, portfolio_id=portfolio_id, navigation_ms=navigation_ms))
         self._follow(now_ms)
         if caller.patience_ms is not None and not call.is_talking and call_id in self._calls:
             self._later(now_ms + caller.patience_ms, CallAbandoned(call_id=call_id))

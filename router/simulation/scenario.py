@@ -69,6 +69,8 @@ class Calls(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Standard deviation of talk times over their mean."""
     patience_s: float | None = None
     """Mean; exponential. None: nobody ever hangs up."""
+    navigation_s: float | None = None
+    """Mean, from dialling to the choice of an agent; log-normal, half as much variation as mean. None: not reported."""
     where: str = ""
 
 
@@ -188,7 +190,7 @@ def _problems_of_calls(calls: Calls) -> Iterator[Problem]:
         value = getattr(calls, name)
         if not 0 <= value < float("inf"):
             yield Problem(calls.where, name, f"{value:g} is not possible: write 0 or more")
-    for name in ("talk_s", "patience_s"):
+    for name in ("talk_s", "patience_s", "navigation_s"):
         value = getattr(calls, name)
         if value is not None and not 0 < value < float("inf"):
             yield Problem(calls.where, name, f"{value:g} is not possible: write more than 0")

@@ -28,6 +28,10 @@ _WEEK = tuple(Weekday)
 _SHIFT_MS_MAX = 8 * 3_600_000
 # Beyond this, an unlucky caller would be offered to all of a small team in vain.
 _MISSES_MAX = 8
+_TALK_MS_MIN = 1_000
+_NAVIGATION_VARIATION = 0.5
+# The longest that the wire allows.
+_NAVIGATION_MS_MAX = 3_600_000
 
 
 class DrawnCaller(NamedTuple):
@@ -45,6 +49,8 @@ class DrawnCaller(NamedTuple):
     """Asks for an agent inside, when told that this is possible."""
     misses: int
     """So many offers of this call are answered by nobody."""
+    navigation_ms: int | None
+    """Before the arrival; None: not reported."""
 
 
 class _Purpose(IntEnum):
@@ -56,6 +62,7 @@ class _Purpose(IntEnum):
     TALK = 3
     PLACE = 4
     MISSES = 5
+    NAVIGATION = 6
 
 
 def hour_marks_ms(day: date, zone: ZoneInfo) -> list[int]:
@@ -88,9 +95,11 @@ def _callers(
     # Given their number, the arrivals of a Poisson process are independent: places in the sum of the day's weights.
     until = np.concatenate(([0.0], np.cumsum(calls.by_hour)))
     arrived_ms = np.interp(np.sort(arrivals.random(count)) * until[-1], until, marks_ms).astype(np.int64).tolist()
-    variance = math.log1p(calls.talk_variation**2)
-    mean_of_log = math.log(calls.talk_s * 1000) - variance / 2
-    talk_ms = stream(_Purpose.TALK).lognormal(mean_of_log, math.sqrt(variance), count).tolist()
+    talk_ms = _log_normal_ms(stream(_Purpose.TALK), calls.talk_s, calls.talk_variation, count)
+    navigation_ms: list[int | None] = [None] * count
+    if calls.navigation_s is not None:
+        drawn = _log_normal_ms(stream(_Purpose.NAVIGATION), calls.navigation_s, _NAVIGATION_VARIATION, count)
+        navigation_ms = [min(each, _NAVIGATION_MS_MAX) for each in drawn]
     patience = stream(_Purpose.PATIENCE).exponential(1.0, count).tolist()
     asks = (stream(_Purpose.PLACE).random(count) < scenario.asks_inside).tolist()
     misses = _misses(stream(_Purpose.MISSES), scenario.misses, count)
@@ -101,10 +110,19 @@ def _callers(
                 CallId(f"{calls.portfolio_id}-{day:%y%m%d}-{number}"),
                 calls.portfolio_id,
                 None if calls.patience_s is None else 1 + round(patience[number] * calls.patience_s * 1000),
-                max(1_000, round(talk_ms[number])),
+                max(_TALK_MS_MIN, talk_ms[number]),
                 asks[number],
                 misses[number],
+                navigation_ms[number],
             )
+
+
+def _log_normal_ms(stream: np.random.Generator, mean_s: float, variation: float, count: int) -> list[int]:
+    """With this mean and coefficient of variation: variance = ln(1 + cv²), mu = ln(mean) - variance / 2."""
+    variance = math.log1p(variation**2)
+    drawn = stream.lognormal(math.log(mean_s * 1000) - variance / 2, math.sqrt(variance), count)
+    rounded: list[int] = np.rint(drawn).astype(np.int64).tolist()
+    return rounded
 
 
 def _day_factor(stream: np.random.Generator, variation: float) -> float:
