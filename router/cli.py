@@ -42,6 +42,7 @@ from router.core.events import AgentEvent
 from router.core.explain import Explanation
 from router.core.model import CallId, OrganisationDescription, OwnerMode, PortfolioId
 from router.core.organisation import Organisation
+from router.experiments.commands import simulate
 from router.gateway import Gateway
 from router.journal import SqliteJournal
 from router.journal_tools.compaction import compact
@@ -75,6 +76,7 @@ from router.simulation.inference import ReplayPolicy, infer
 from router.simulation.play_log import mapped_onto
 from router.simulation.replay import replay as replay_log
 from router.simulation.results import as_json, as_table
+from router.simulation.scenario import ScenarioError
 from router.terminal import (
     decision_line,
     explanation_view,
@@ -117,6 +119,7 @@ app.add_typer(journal_app, name="journal")
 app.add_typer(portfolio_app, name="portfolio")
 app.add_typer(roster_app, name="roster")
 app.command()(staffing)
+app.command()(simulate)
 app.add_typer(report_app, name="report")
 
 
@@ -140,7 +143,7 @@ def main() -> None:
         status = error.exit_code
         if error.format_message():
             _show_error(f"{error.format_message().rstrip('.')}; see {_path_of(error)} --help")
-    except (OrganisationError, SettingsError) as error:
+    except (OrganisationError, ScenarioError, SettingsError) as error:
         status = _EXIT_ERROR
         _show_problems(error.problems, errors)
     except OSError as error:
