@@ -31,6 +31,7 @@ from router.core.model import (
     Contract,
     Id,
     MinutesAMonth,
+    MovePlan,
     OrganisationDescription,
     Ownership,
     PlacePolicy,
@@ -60,7 +61,7 @@ Pseudonym = Callable[[str], str]
 
 _TABLES = (
     "calendars", "hours", "sites", "suppliers", "teams", "portfolios", "segments", "agents", "clients", "areas",
-    "contracts", "place",
+    "contracts", "move_plans", "place",
 )  # fmt: skip
 
 
@@ -152,6 +153,7 @@ def read_organisation(path: Path, pseudonym: Pseudonym) -> tuple[OrganisationDes
         areas=tuple(rows("areas", Area)),
         place=_only(list(rows("place", PlacePolicy)), problems),
         contracts=tuple(rows("contracts", Contract)),
+        move_plans=tuple(rows("move_plans", MovePlan)),
         where=path.name,
     )
     return description, tuple(problems)

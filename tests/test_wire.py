@@ -147,7 +147,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
         ("unknown_calls", "over_calls", "disputed_calls", "ended_calls", "unknown_agents", "signed_out_agents"),
         st.lists(IDS, max_size=5).map(tuple),
     ),
-    **dict.fromkeys(("callback", "ready", "duplicate", "up", "offers_choice"), st.booleans()),
+    **dict.fromkeys(("callback", "ready", "duplicate", "up", "offers_choice", "override"), st.booleans()),
 }
 
 
@@ -235,7 +235,7 @@ def test_everything_that_happens_outside_can_be_reported() -> None:
     reported = {each for each in INPUT_TYPES.values() if issubclass(each, Event)}
     public = (getattr(events, name) for name in events.__all__ if name not in ("snake_case", "Event"))
     concrete = {each for each in public if issubclass(each, Event)}
-    concrete -= {events.CallEvent, events.AgentEvent, events.PresenceEvent}
+    concrete -= {events.CallEvent, events.AgentEvent, events.PresenceEvent, events.PlanEvent}
 
     assert reported == concrete - {OrganisationChanged, RouterResumed, TimePassed}
 

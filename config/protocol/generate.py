@@ -1,6 +1,6 @@
 """Writes ``agents.csv``: people who are invented, in the teams of ``organisation.toml``.
 
-    python config/protocol/generate.py [DIRECTORY]
+python config/protocol/generate.py [DIRECTORY]
 """
 
 import sys

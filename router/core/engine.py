@@ -53,6 +53,7 @@ from router.core.model import (
     SkillNeed,
     Strategy,
 )
+from router.core.moves import MoveRecord
 from router.core.organisation import Organisation, ownership_on
 from router.core.plans import NOWHERE, opens_ms
 from router.core.roster import Roster
@@ -95,6 +96,8 @@ _RULE_OF_STRATEGY = {
     Strategy.LEAST_FLEXIBLE: Rule.LEAST_FLEXIBLE,
 }
 
+# Why a call waits although somebody is idle.
+_SHUT = frozenset({Rule.SHARE, Rule.GUARANTEE, Rule.PLAN})
 # Reasons of pauses that nobody asked for; no sender can use brackets.
 _SUSPECT = "(suspect)"
 _RESYNCED = "(resync)"
@@ -149,9 +152,14 @@ class Engine:
             e.OfferDeclined: self._offer_declined,
             e.OfferMissed: self._offer_missed,
             e.PlatformResynced: self._platform_resynced,
+            e.PlanHoldRequested: self._plan_commanded,
+            e.PlanAdvanceRequested: self._plan_commanded,
+            e.PlanRollbackRequested: self._plan_commanded,
             e.OrganisationChanged: self._organisation_changed,
             e.RouterResumed: self._router_resumed,
         }
+        for plan in self._gates.moves.records.values():
+            self._look_later(plan)
 
     # --- The door ---
 
@@ -208,9 +216,11 @@ class Engine:
                     self._lease_over(subject)
             elif type(subject) is CallRecord:
                 self._wake(subject)
-            else:
-                assert type(subject) is tuple, "a deadline is about a call, an agent, or both"
+            elif type(subject) is tuple:
                 self._cooldown_over(*subject)
+            else:
+                assert type(subject) is MoveRecord, "a deadline is about a call, an agent, both, or a plan"
+                self._look_at_plan(subject)
             if self._released or self._gates.may_have_opened:
                 self._route_released()
         out = tuple(self._out)
@@ -317,7 +327,9 @@ class Engine:
             state.calls, roster, people, engine._organisation.find_client, engine._tallies, engine._gates, state.now_ms
         )
         engine._gates.may_have_opened = False
-        engine._deadlines = restore_deadlines(state.deadlines, state.deadlines_set, engine._calls, roster)
+        engine._deadlines = restore_deadlines(
+            state.deadlines, state.deadlines_set, engine._calls, roster, engine._gates.moves.records
+        )
         engine._past.update((call.call_id, call) for call in restore_past_calls(past, roster))
         return engine
 
@@ -337,11 +349,14 @@ class Engine:
             if not len(group.waiting) or group.idle.head() is None:
                 continue
             for agent in sorted(set(group.idle.living()), key=lambda idle: (idle.idle_since_ms, idle.agent_id)):
-                found = self._waiting.first_for(agent, self._now)
-                if found is not None:
+                found = self._waiting.first_for(agent, self._now) if agent.is_free else None
+                if found is not None and self._gates.stage_of(found[0]) is not None:
+                    # Another site may be shorter of calls.
+                    self._route_again(found[0])
+                elif found is not None:
                     self._waiting.leave(found[0])
                     self._offer(found[0], agent, found[1])
-                elif not any(call.blocked for call in group.waiting.living()):
+                elif not any(call.blocked or call.people for call in group.waiting.living()):
                     # What is shut to one of them is shut to all.
                     break
 
@@ -406,7 +421,7 @@ class Engine:
         call.portfolio = record
         call.rank_ms = call.arrived_ms - call.head_start_ms - portfolio.head_start_s * 1000
         call.queued_ms = self._now
-        call.is_share_waived = False
+        call.is_share_waived = call.may_spill = False
         call.plan = self._roster.plan_for(record, call.asked, self._now)
         is_closed = not call.callback and not self._organisation.hours[portfolio.portfolio_id].is_open(self._now)
         if is_closed and _is_servable(call):
@@ -424,10 +439,10 @@ class Engine:
         """Offer the call, which stands in no queue, to the best agent it reaches now, else let it wait."""
         now = self._now
         waited_ms = now - call.arrived_ms
-        if call.promise is not None:
+        if call.promise is not None or call.move is not None:
             self._gates.let_go(call)
         if self._gates.are_any:
-            self._waive_share_if_due(call)
+            self._waive_if_due(call)
         hold_ms: int | None = None
         owner = call.owner
         if owner is not None:
@@ -459,18 +474,33 @@ class Engine:
             return
         self._waiting.enter(call, hold_until_ms=hold_ms, now_ms=now)
         self._deadlines.wake(call, self._waiting.next_change_ms(call, now))
-        if self._gates.are_any and (call.rule is Rule.SHARE or call.rule is Rule.GUARANTEE):
+        if self._gates.are_any and call.rule in _SHUT:
             self._note_shut(call)
         if announce and call.rule is not None:
             self._announce(call, call.rule)
 
     def _is_open(self, call: CallRecord, person: AgentRecord) -> bool:
-        return not self._gates.are_any or self._gates.shut(call, person.group, self._now) is None
+        return not self._gates.are_any or self._gates.shut(call, person.group, self._now, is_personal=True) is None
 
     def _rule_of_ring(self, call: CallRecord, agent: AgentRecord) -> Rule:
         if self._gates.are_any and self._gates.is_override(call, agent.group, self._now):
             return Rule.SHARE_OVERRIDE
+        if self._gates.are_any and self._gates.is_spill(call, agent.group):
+            return Rule.SPILL
         return _RULE_OF_STRATEGY[call.plan.strategy]
+
+    def _waive_if_due(self, call: CallRecord) -> bool:
+        """Let the call go where it might not before, if it has waited long enough."""
+        may_spill, may_go_abroad = self._spill_if_due(call), self._waive_share_if_due(call)
+        return may_spill or may_go_abroad
+
+    def _spill_if_due(self, call: CallRecord) -> bool:
+        spill_ms = self._gates.spill_ms(call)
+        if spill_ms is None or spill_ms > self._now:
+            return False
+        call.may_spill = True
+        self._note(call, "may go to any site: nobody free at those that are short of calls")
+        return True
 
     def _waive_share_if_due(self, call: CallRecord) -> bool:
         """Let the call go abroad whatever the share, if it has waited long enough and its contract says so."""
@@ -514,7 +544,7 @@ class Engine:
                     self._offer(call, agent, self._rule_of_ring(call, agent))
                     return
             self._waiting.widen(call, now)
-        if call.status is CALL_WAITING and self._gates.are_any and self._waive_share_if_due(call):
+        if call.status is CALL_WAITING and self._gates.are_any and self._waive_if_due(call):
             self._route_again(call)
             return
         if call.status is not CALL_WAITING:
@@ -597,12 +627,12 @@ class Engine:
 
     def _note_shut(self, call: CallRecord) -> None:
         """Tell in the call's story whom a gate kept from it though they were idle, with the numbers of the moment."""
-        told: set[tuple[str, str]] = set()
+        told: set[tuple[str, ...]] = set()
         for group in self._gated_groups():
             place = call.plan.ring_of.get(group)
             if place is None or group.idle.head() is None:
                 continue
-            who = group.key.supplier_id, group.key.country
+            who = group.key[1:4]
             if who in told or call.plan.rings[place[0]].opens_ms > self._now - call.arrived_ms:
                 continue
             told.add(who)
@@ -838,7 +868,7 @@ class Engine:
         talk_ms = self._now - agent.busy_since_ms
         call.answer.add_talk(talk_ms)
         call.answer = None
-        if call.work is not None:
+        if self._gates.are_watched or call.work is not None:
             self._gates.talked(call, talk_ms)
 
     def _call_refreshed(self, event: e.CallRefreshed) -> None:
@@ -1106,6 +1136,8 @@ class Engine:
         agent.busy_ms += handled_ms
         agent.handling.add(handled_ms)
         agent.team.handling.add(handled_ms)
+        if self._gates.are_any:
+            self._gates.handled(agent, handled_ms)
         agent.idle_since_ms = self._now
         self._free(agent)
         if agent.status is AGENT_IDLE:
@@ -1179,6 +1211,23 @@ class Engine:
             self._out.append(orders.sign_out_agent(agent, Rule.PRESENCE_LEASE_EXPIRED))
             self._step_back(agent, Rule.PRESENCE_LEASE_EXPIRED)
 
+    # --- Move plans ---
+
+    def _plan_commanded(self, event: e.PlanEvent) -> None:
+        self._out.extend(self._gates.plan_commanded(event, self._now))
+        self._look_later(self._gates.moves.find(event.move_plan_id))
+
+    def _look_at_plan(self, plan: MoveRecord) -> None:
+        """The next step's day has come, or it has come before and its gate may pass now."""
+        reports = plan.look(self._now)
+        if reports:
+            self._out.extend(reports)
+            self._gates.plans_changed()
+        self._look_later(plan)
+
+    def _look_later(self, plan: MoveRecord) -> None:
+        self._deadlines.look_at(plan, plan.next_look_ms(self._now))
+
     # --- The organisation, and the router itself ---
 
     def _replan(self) -> None:
@@ -1223,6 +1272,8 @@ class Engine:
                 homeless.append(call)
         for call in sorted(homeless, key=_rank):
             self._route_if_servable(call, announce=False)
+        for plan in self._gates.moves.records.values():
+            self._look_at_plan(plan)
 
     def _signed_in(self) -> Iterator[AgentRecord]:
         return (agent for agent in self._roster.agents.values() if agent.status is not AGENT_SIGNED_OUT)

@@ -28,7 +28,8 @@ __all__ = [
     "AgentEvent", "AgentNotReady", "AgentReady", "AgentRefreshed", "AgentSignedIn", "AgentSignedOut",
     "AgentSuspected", "CallAbandoned", "CallArrived", "CallConnected", "CallEnded", "CallEvent", "CallRefreshed",
     "CallTransferred", "CallbackRequested", "ConnectFailed", "Event", "LiveAgent", "LiveCall", "OfferAccepted",
-    "OfferDeclined", "OfferMissed", "OrganisationChanged", "PlaceRequested", "PlatformResynced", "PresenceEvent",
+    "OfferDeclined", "OfferMissed", "OrganisationChanged", "PlaceRequested", "PlanAdvanceRequested", "PlanEvent",
+    "PlanHoldRequested", "PlanRollbackRequested", "PlatformResynced", "PresenceEvent",
     "RouterResumed", "ShareAdjusted", "TimePassed", "snake_case",
 ]  # fmt: skip
 
@@ -234,6 +235,35 @@ class ShareAdjusted(Event, frozen=True, kw_only=True):
     reason: Annotated[str, Text]
     """Kept and printed for good: it names no client and holds no number of one."""
     made_by: Annotated[str, Text]
+
+
+class PlanEvent(Event, frozen=True, kw_only=True):
+    """Operations want something of a move plan."""
+
+    move_plan_id: Annotated[str, PlainId]
+    by: Annotated[str, PlainId]
+    """Who wants it; kept with the plan's history."""
+
+
+class PlanHoldRequested(PlanEvent, frozen=True, kw_only=True):
+    """The plan is to stand still until it is told to advance."""
+
+
+class PlanAdvanceRequested(PlanEvent, frozen=True, kw_only=True):
+    """A hold is to end, and the next step to be taken if its day has come and its gate passes."""
+
+    override: bool = False
+    """Take the next step whatever its day and its gate."""
+
+
+class PlanRollbackRequested(PlanEvent, frozen=True, kw_only=True):
+    """The last step is to be undone, and the plan to stand still until it is told to advance.
+
+    Refused where the shares of the step before would break the share of a contract.
+    """
+
+    override: bool = False
+    """Even so."""
 
 
 class OrganisationChanged(Event, frozen=True, kw_only=True):

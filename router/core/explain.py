@@ -43,6 +43,7 @@ class Verdict(StrEnum):
     NOT_YET = "not_yet"
     SHARE = "share"
     GUARANTEE = "guarantee"
+    PLAN = "plan"
     SIGNED_OUT = "signed_out"
     NOT_READY = "not_ready"
     AT_WORK = "at_work"
@@ -97,7 +98,7 @@ def shut_words(group: Group, why: str) -> str:
 
 
 def _shut_to(group: Group) -> str:
-    return f"not to supplier {group.key.supplier_id} in {group.key.country}: "
+    return f"not to supplier {group.key.supplier_id} at {group.key.site_id} in {group.key.country}: "
 
 
 def explain_call(
@@ -215,7 +216,8 @@ def _as_of_state(view: _View, agent: AgentRecord) -> tuple[Verdict, str, int | N
         case AgentStatus.NOT_READY:
             return Verdict.NOT_READY, f"in a pause {lasting}: {reason}", None
         case AgentStatus.IDLE if is_waiting:
-            shut = gates.shut(call, agent.group, gates_ms)
+            is_personal = _is(agent, call.owner) or _is_backup(agent, call)
+            shut = gates.shut(call, agent.group, gates_ms, is_personal=is_personal)
             if shut is not None:
                 return Verdict(shut), gates.why_shut(call, agent.group, gates_ms), None
             return Verdict.UNKNOWN, "about to be offered the call", at_ms

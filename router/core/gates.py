@@ -1,5 +1,7 @@
 """What the law and the contracts say of where a call may go: asked before every offer, told of every answer.
 
+Move plans of operations have a gate here too, below those.
+
 A gate belongs to a call and a group of agents. It opens and shuts with what happens to other calls, so a call stands in
 the queues of groups that it may not use yet; whoever takes a call from a queue asks `Gates.shut` first, and the engine
 looks again when `Gates.may_have_opened`.
@@ -11,9 +13,12 @@ from datetime import date
 from typing import NamedTuple
 
 from router.core.days import LocalDays
-from router.core.decisions import Rule
+from router.core.decisions import ReportPlan, Rule
+from router.core.errors import EventRejected, Rejection
+from router.core.events import PlanAdvanceRequested, PlanEvent, PlanHoldRequested, PlanRollbackRequested
 from router.core.exclusions import ExclusionBook
-from router.core.model import OrganisationDescription, ShareUnit
+from router.core.model import OrganisationDescription, Outcome, ShareUnit, SiteId
+from router.core.moves import MoveBook, MoveRecord, Stage
 from router.core.places import PlaceBook, PlaceRecord, Places
 from router.core.shares import Adjustment, ContractRecord, ShareBook
 from router.core.state import AgentRecord, CallRecord, Group
@@ -44,6 +49,7 @@ class Gates:
         "asking",
         "exclusions",
         "may_have_opened",
+        "moves",
         "place_book",
         "places",
         "shares",
@@ -51,6 +57,7 @@ class Gates:
 
     def __init__(self, description: OrganisationDescription) -> None:
         self.shares = ShareBook()
+        self.moves = MoveBook()
         self.place_book = PlaceBook()
         self.exclusions = ExclusionBook()
         self.asking = 0
@@ -62,10 +69,11 @@ class Gates:
         """Take over a new version of the organisation. Who is signed in must then be said with `present_anew`."""
         self.places = Places(description)
         self.shares.follow(description.contracts)
+        self.moves.follow(description)
         self._guarantee = self.places.policy.guarantee_agents if self.places.policy is not None else 0
-        self.are_any = self._guarantee > 0 or bool(description.contracts)
+        self.are_any = self._guarantee > 0 or bool(description.contracts or description.move_plans)
         """False: every call may go everywhere, and nobody needs to ask."""
-        self.are_watched = bool(description.contracts) or self.places.policy is not None
+        self.are_watched = self.places.policy is not None or bool(description.contracts or description.move_plans)
         """Whether answers are counted here."""
         self.may_have_opened = True
         self._calendars: dict[str, LocalDays] = {}
@@ -89,22 +97,56 @@ class Gates:
 
     # --- Before an offer ---
 
-    def shut(self, call: CallRecord, group: Group, now_ms: int) -> Rule | None:
-        """The rule by which the call may not be offered to agents of the group now, the weightiest first."""
+    def shut(self, call: CallRecord, group: Group, now_ms: int, *, is_personal: bool = False) -> Rule | None:
+        """The rule by which the call may not be offered to agents of the group now, the weightiest first.
+
+        *is_personal*: as to its owner or a backup, who come before any plan.
+        """
         country = group.key.country
         if self._guarantee and self.places.is_outside(country, now_ms) and not self._are_enough_inside(call, now_ms):
             return Rule.GUARANTEE
         if not call.is_share_waived and self._is_share_used_up(call, group, now_ms):
             return Rule.SHARE
+        if not is_personal and not call.may_spill and self._is_plan_served(call, group):
+            return Rule.PLAN
         return None
 
     def is_override(self, call: CallRecord, group: Group, now_ms: int) -> bool:
         """Whether only the waiver lets the call go there."""
         return call.is_share_waived and self._is_share_used_up(call, group, now_ms)
 
+    def is_spill(self, call: CallRecord, group: Group) -> bool:
+        """Whether only a wait that was long enough lets the call go there, owners and backups apart."""
+        return call.may_spill and self._is_plan_served(call, group)
+
+    def stage_of(self, call: CallRecord) -> Stage | None:
+        """What decides by site who is asked first, and counts the answer; None: no plan has a say in the call."""
+        # As under contracts, a call counts with its first answer, wherever it is transferred to.
+        return None if call.connected_ms is not None else self.moves.stage_of(call.portfolio.portfolio.portfolio_id)
+
+    def site_of(self, group: Group) -> SiteId:
+        """The site for which a move plan counts the group's calls."""
+        return self.moves.site_of(group.key.site_id, group.key.country)
+
+    def spill_ms(self, call: CallRecord) -> int | None:
+        """When a move plan lets the waiting call go anywhere; None: it does already, or has no say in the call."""
+        stage = self.stage_of(call) if self.are_any and not call.may_spill else None
+        return None if stage is None else call.queued_ms + stage.plan.spill_after_s * 1000
+
+    def _is_plan_served(self, call: CallRecord, group: Group) -> bool:
+        """Whether the group's site has had its share of calls for now, and the call is one that this matters to."""
+        stage = self.stage_of(call)
+        # What a caller has a right to ask for comes before any plan.
+        return stage is not None and call.place_requested_ms is None and not stage.is_open(self.site_of(group))
+
     def why_shut(self, call: CallRecord, group: Group, now_ms: int) -> str:
         """The rule that `shut` names, with its numbers."""
-        if self.shut(call, group, now_ms) is Rule.GUARANTEE:
+        rule = self.shut(call, group, now_ms)
+        if rule is Rule.PLAN:
+            stage = self.stage_of(call)
+            assert stage is not None, "only a plan has shares of sites"
+            return stage.why_not(self.site_of(group))
+        if rule is Rule.GUARANTEE:
             staffed = self._staffed_inside(call, now_ms)
             return (
                 f"guarantee: {staffed} at work inside could take the call, {self.asking} are needed for callers who "
@@ -127,6 +169,8 @@ class Gates:
         key = group.key
         if not key.country:
             return False
+        if self.moves.records:
+            return True
         return self.shares.has_work_abroad(key.supplier_id, key.country) or (
             self._guarantee > 0 and not self.places.is_always_inside(key.country)
         )
@@ -181,6 +225,13 @@ class Gates:
         contract = self._contract_abroad(call, agent.group, now_ms)
         if contract is not None:
             call.promise = contract, contract.promise(_expected_ms(agent.group))
+        stage = self.stage_of(call)
+        if stage is not None:
+            call.is_spill = agent not in call.people and self.is_spill(call, agent.group)
+            call.move = stage, self.site_of(agent.group)
+            stage.send(call.move[1])
+            # One more elsewhere may leave a site short of calls.
+            self.may_have_opened = True
 
     def let_go(self, call: CallRecord) -> None:
         """What was promised abroad is done, or will not be."""
@@ -188,6 +239,11 @@ class Gates:
             contract, promised = call.promise
             contract.settle(promised)
             call.promise = None
+            self.may_have_opened = True
+        if call.move is not None:
+            stage, site_id = call.move
+            stage.give_back(site_id)
+            call.move = None
             self.may_have_opened = True
 
     def answered(self, call: CallRecord, agent: AgentRecord, announced: str | None, now_ms: int) -> None:
@@ -197,6 +253,11 @@ class Gates:
             call.announced = announced
         if self.places.policy is not None and call.announced != country:
             self._today(call, now_ms).unannounced += 1
+        if call.move is not None:
+            stage, site_id = call.move
+            wait_ms = None if call.callback else now_ms - call.arrived_ms
+            stage.answered(site_id, wait_ms=wait_ms, is_spill=call.is_spill)
+            call.move = None
         contract = self.shares.of(call.portfolio.company, agent.group.key.supplier_id, now_ms)
         if contract is not None:
             if call.connected_ms is None:
@@ -223,6 +284,14 @@ class Gates:
             call.work = None
             self.let_go(call)
             self.may_have_opened = True
+        if call.agent is not None:
+            call.agent.stage = self.moves.stage_of(call.portfolio.portfolio.portfolio_id)
+
+    def handled(self, agent: AgentRecord, handled_ms: int) -> None:
+        """A conversation and its wrap-up are over."""
+        if agent.stage is not None:
+            agent.stage.handle(handled_ms)
+            agent.stage = None
 
     def requested(self, call: CallRecord, *, is_met: bool, now_ms: int) -> None:
         """The caller has asked for an agent inside, and perhaps speaks to one already."""
@@ -236,6 +305,10 @@ class Gates:
         self.let_go(call)
         if call.connected_ms is None:
             self._exclude(call, reason, now_ms)
+        if call.outcome is Outcome.ABANDONED or call.outcome is Outcome.FALLBACK:
+            stage = self.stage_of(call)
+            if stage is not None and call.ended_ms is not None and not call.callback:
+                stage.lose(call.ended_ms - call.arrived_ms)
         if call.place_requested_ms is not None and not call.is_place_met:
             self._day_of_request(call).unmet += 1
             self._asks_no_more()
@@ -248,6 +321,52 @@ class Gates:
         """What is no answered call of a contract, and why."""
         if self.are_any:
             self.exclusions.add(call.portfolio.company, self._local_day(call, now_ms), reason)
+
+    # --- What operations want of a move plan ---
+
+    def plan_commanded(self, event: PlanEvent, now_ms: int) -> list[ReportPlan]:
+        """Do what is wanted.
+
+        Raises:
+            EventRejected: It cannot be done; the plan stands as it did.
+        """
+        record = self.moves.find(event.move_plan_id)
+        match event:
+            case PlanHoldRequested():
+                reports = record.hold(event.by, now_ms)
+            case PlanAdvanceRequested():
+                reports = record.advance(event.by, now_ms, override=event.override)
+            case PlanRollbackRequested():
+                risk = self._share_at_risk(record, now_ms)
+                if risk is not None and not event.override:
+                    raise EventRejected(Rejection.SHARE_AT_RISK, f"{risk}; override it to go back all the same")
+                reports = record.roll_back(event.by, now_ms, at_risk=risk)
+            case _:
+                raise TypeError(f"{type(event).__name__} is no command")
+        self.plans_changed()
+        return reports
+
+    def plans_changed(self) -> None:
+        """Steps were taken or undone: the waiting calls keep their places, and are looked at again."""
+        self.moves.find_stages()
+        self.may_have_opened = True
+
+    def _share_at_risk(self, record: MoveRecord, now_ms: int) -> str | None:
+        """The contract's share that the shares of the step before would break, in words."""
+        for portfolio_id in record.concerned_by(record.step_or_refuse()):
+            amounts = self.moves.amounts_before(record, portfolio_id)
+            for contract in self.shares.in_force(now_ms):
+                terms = contract.contract
+                if terms.company != self.moves.company_of(portfolio_id):
+                    continue
+                inside, total = self.moves.split(amounts, terms.supplier_id, terms.countries)
+                if inside * 10_000 < terms.goal_bp * total:
+                    return (
+                        f"without step {record.step_or_refuse().step_id}, {inside * 100 // total} % of {portfolio_id} "
+                        f"would be answered in {contract.territory}, and contract {terms.contract_id} wants "
+                        f"{terms.goal_bp / 100:g} %"
+                    )
+        return None
 
     def _met(self, call: CallRecord, now_ms: int) -> None:
         assert call.place_requested_ms is not None, "only what was asked for can be met"

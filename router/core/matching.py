@@ -20,12 +20,16 @@ __all__ = [
 
 
 def choose_agent(ring: Ring, call: CallRecord, gates: Gates, now_ms: int) -> AgentRecord | None:
-    """The idle agent of the ring who is asked first: the strategy's score, then longest idle, then agent id."""
-    best: tuple[int, int, int, str] | None = None
+    """The idle agent of the ring who is asked first: the strategy's score, then longest idle, then agent id.
+
+    Under a move plan, the site that is shortest of calls comes before all that.
+    """
+    best: tuple[int, int, int, int, str] | None = None
     chosen: AgentRecord | None = None
     by_occupancy = call.plan.strategy is Strategy.LEAST_OCCUPIED
+    stage = gates.stage_of(call) if gates.are_any else None
     for group, score, _ in ring.members:
-        if best is not None and score > best[0]:
+        if best is not None and score > best[1] and stage is None:
             break
         queue = group.idle
         if by_occupancy:
@@ -36,7 +40,7 @@ def choose_agent(ring: Ring, call: CallRecord, gates: Gates, now_ms: int) -> Age
             entry = queue.first(lambda agent: not call.is_blocked(agent))
         if entry is None or (gates.are_any and gates.shut(call, group, now_ms) is not None):
             continue
-        key = (score, entry[0], entry[1], entry[2])
+        key = (0 if stage is None else -stage.deficit(gates.site_of(group)), score, entry[0], entry[1], entry[2])
         if best is None or key < best:
             best, chosen = key, entry[4]
     return chosen

@@ -43,6 +43,8 @@ __all__ = [
     "Link",
     "Membership",
     "MinutesAMonth",
+    "MovePlan",
+    "MoveStep",
     "OfferId",
     "OrganisationDescription",
     "Outcome",
@@ -463,6 +465,51 @@ class Contract(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return max(self.target_bp, self.baseline_bp)
 
 
+class MoveStep(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where calls are answered from a day on."""
+
+    step_id: Annotated[str, Id]
+    valid_from: date
+    """The step is due at the midnight, in the plan's time zone, with which this day begins."""
+    portfolio_id: Annotated[PortfolioId, Id] | None = None
+    """None: all portfolios of the plan."""
+    shares: dict[Annotated[SiteId, Id], BasisPoints]
+    """By site, in hundredths of a percent; 10,000 in all."""
+    agents_moved: Annotated[int, Meta(ge=0, le=1_000_000)]
+    """Of the plan's agents, so many have moved once this step is in force."""
+
+
+class MovePlan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Work that moves from site to site in dated steps, and what must hold before each.
+
+    A step is taken when its day has come and its gate passes: for each portfolio that it concerns, enough calls were
+    answered since the portfolio's last step, and they were answered about as well as before the move.
+    """
+
+    move_plan_id: Annotated[str, Id]
+    portfolios: Annotated[tuple[Annotated[PortfolioId, Id], ...], Meta(min_length=1, max_length=256)]
+    to_sites: Annotated[tuple[Annotated[SiteId, Id], ...], Meta(min_length=1, max_length=64)]
+    """Where the work goes; what is answered here has moved."""
+    deadline: date
+    agents: Annotated[int, Meta(ge=1, le=1_000_000)]
+    """How many are to move in all."""
+    time_zone: str = "Europe/Rome"
+    spill_after_s: Seconds = 30
+    """A call for which nobody is idle at a site that is short of calls goes anywhere after so long in the queue."""
+    calls_min: Annotated[int, Meta(ge=0, le=10_000_000)] = 200
+    """Answered in the present step, of each portfolio that the next one concerns."""
+    within_s: Annotated[int, Meta(ge=1, le=3_600)] = 20
+    """A call that was answered within this was answered well."""
+    within_target_bp: BasisPoints | None = None
+    """How many of 10,000 are to be answered well; None: as many as before the first step."""
+    within_tolerance_bp: BasisPoints = 500
+    """A step may follow while the share of calls answered well lacks no more than this."""
+    handling_tolerance_bp: BasisPoints = 1_000
+    """A step may follow while the mean handling time is no more than this above that before the first step."""
+    steps: Annotated[tuple[MoveStep, ...], Meta(min_length=1, max_length=512)]
+    where: str = ""
+
+
 class OrganisationDescription(Struct, frozen=True, kw_only=True):
     """An organisation as it was written down: checked and compiled by `organisation.Organisation`."""
 
@@ -482,6 +529,7 @@ class OrganisationDescription(Struct, frozen=True, kw_only=True):
     place: PlacePolicy | None = None
     """None: callers are told nothing of the agent's place."""
     contracts: tuple[Contract, ...] = ()
+    move_plans: tuple[MovePlan, ...] = ()
     quality: Quality = Quality()
     where: str = ""
 

@@ -23,6 +23,7 @@ from router.core.model import (
     ClientId,
     Contract,
     FallbackKind,
+    MovePlan,
     OrganisationDescription,
     Ownership,
     Portfolio,
@@ -35,6 +36,7 @@ from router.core.model import (
     Team,
     TeamId,
 )
+from router.core.moves import move_plan_problems
 
 __all__ = ["Organisation", "Route", "ownership_on", "satisfied_after_ms"]
 
@@ -174,6 +176,9 @@ def _problems(description: OrganisationDescription) -> Iterator[Problem]:
     for contract in description.contracts:
         yield from known.contract_problems(contract)
     yield from _overlapping_contracts(description)
+    for plan in description.move_plans:
+        yield from known.move_plan_problems(plan)
+    yield from _doubly_moved(description)
     if not description.default_portfolio:
         yield Problem(description.where, "default_portfolio", "is missing: unknown callers need a portfolio to go to")
     else:
@@ -195,6 +200,7 @@ def _duplicates(description: OrganisationDescription) -> Iterator[Problem]:
         ("agent_id", ((a.agent_id, a.where) for a in description.agents)),
         ("area_id", ((a.area_id, a.where) for a in description.areas)),
         ("contract_id", ((c.contract_id, c.where) for c in description.contracts)),
+        ("move_plan_id", ((p.move_plan_id, p.where) for p in description.move_plans)),
         ("client_id", ((c.client_id, c.where) for c in description.clients)),
         ("numbers", ((caller, c.where) for c in description.clients for caller in c.callers)),
     )
@@ -272,6 +278,17 @@ class _Known:
             yield Problem(contract.where, "red_bp", "must not be less than amber_bp: the warning before it is amber")
         yield from _time_zone_problems(contract.where, contract.time_zone)
 
+    def move_plan_problems(self, plan: MovePlan) -> Iterator[Problem]:
+        for portfolio_id in plan.portfolios:
+            yield from self.missing(plan.where, "portfolios", "portfolio", portfolio_id)
+        for site_id in plan.to_sites:
+            yield from self.missing(plan.where, "to_sites", "site", site_id)
+        for number, step in enumerate(plan.steps, start=1):
+            for site_id in step.shares:
+                yield from self.missing(plan.where, f"steps entry {number}, shares", "site", site_id)
+        yield from move_plan_problems(plan)
+        yield from _time_zone_problems(plan.where, plan.time_zone)
+
     def client_problems(self, client: Client) -> Iterator[Problem]:
         yield from self.missing(client.where, "portfolio_id", "portfolio", client.portfolio_id)
         for ownership in client.ownerships:
@@ -343,6 +360,17 @@ def _overlapping_contracts(description: OrganisationDescription) -> Iterator[Pro
                     "valid_from",
                     f"overlaps in time with contract {earlier.contract_id!r} of the same company and supplier",
                 )
+
+
+def _doubly_moved(description: OrganisationDescription) -> Iterator[Problem]:
+    """Portfolios that stand twice in move plans: two plans would send their calls to different sites."""
+    plans: dict[PortfolioId, str] = {}
+    for plan in description.move_plans:
+        for portfolio_id in plan.portfolios:
+            if portfolio_id in plans:
+                message = f"{portfolio_id!r} stands in move plan {plans[portfolio_id]!r} already"
+                yield Problem(plan.where, "portfolios", message)
+            plans.setdefault(portfolio_id, plan.move_plan_id)
 
 
 def _skills_nobody_has(description: OrganisationDescription) -> Iterator[Problem]:

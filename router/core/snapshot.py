@@ -43,6 +43,7 @@ from router.core.model import (
     Team,
     TeamId,
 )
+from router.core.moves import MoveRecord, MoveState
 from router.core.places import PlaceBook, PlaceDay
 from router.core.roster import Roster
 from router.core.shares import Adjustment, ContractDay
@@ -142,6 +143,10 @@ class CallState(Struct, frozen=True, array_like=True, gc=False):
     """The contract, and what is promised of it."""
     work: tuple[str, date, str] | None = None
     """The contract, the day and the country."""
+    may_spill: bool = False
+    is_spill: bool = False
+    move: tuple[PortfolioId, SiteId] | None = None
+    """The portfolio under a move plan, and the site; None also for a stage that is over, where it counts no more."""
 
 
 PastCalls = tuple[CallState, ...]
@@ -197,6 +202,8 @@ class AgentState(Struct, frozen=True, array_like=True, gc=False):
     session: str | None
     is_suspect: bool
     history: tuple[tuple[int, AgentStatus, str | None], ...]
+    stage: PortfolioId | None = None
+    """The portfolio under a move plan, as in `CallState.move`."""
 
 
 class GroupState(Struct, frozen=True, array_like=True, gc=False):
@@ -241,6 +248,7 @@ class DeadlineState(Struct, frozen=True, array_like=True, gc=False):
     due: Due
     call_id: CallId | None
     agent_id: AgentId | None
+    move_plan_id: str | None = None
 
 
 class GatesState(Struct, frozen=True, array_like=True, gc=False):
@@ -252,6 +260,7 @@ class GatesState(Struct, frozen=True, array_like=True, gc=False):
     adjustments: tuple[Adjustment, ...] = ()
     place_days: tuple[PlaceDay, ...] = ()
     excluded_days: tuple[ExcludedDay, ...] = ()
+    move_plans: tuple[MoveState, ...] = ()
 
 
 class EngineState(Struct, frozen=True, array_like=True, gc=False):
@@ -333,6 +342,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "asking": "counted",
         "exclusions": "as `excluded_days`",
         "may_have_opened": "false between events",
+        "moves": "as `move_plans`",
         "place_book": "as `place_days`",
         "places": "in the organisation",
         "shares": "as `contract_days`, `adjustments` and `left_contracts`",
@@ -399,6 +409,9 @@ def call_state(call: CallRecord) -> CallState:
         call.is_override,
         (call.promise[0].contract.contract_id, call.promise[1]) if call.promise is not None else None,
         (call.work[1].contract_id, call.work[1].day, call.work[1].country) if call.work is not None else None,
+        call.may_spill,
+        call.is_spill,
+        (call.move[0].portfolio_id, call.move[1]) if call.move is not None and call.move[0].is_present else None,
     )
 
 
@@ -427,6 +440,7 @@ def gates_state(gates: Gates, now_ms: int) -> GatesState:
         adjustments=tuple(shares.adjustments),
         place_days=gates.place_book.days(),
         excluded_days=gates.exclusions.days(),
+        move_plans=gates.moves.states(),
     )
 
 
@@ -511,6 +525,7 @@ def _agent_state(agent: AgentRecord, left: _Left, group_numbers: Mapping[Group, 
         session=agent.session,
         is_suspect=agent.is_suspect,
         history=tuple(agent.history),
+        stage=agent.stage.portfolio_id if agent.stage is not None and agent.stage.is_present else None,
     )
 
 
@@ -535,6 +550,8 @@ def _deadline_state(entry: DeadlineEntry) -> DeadlineState:
         return DeadlineState(at_ms, sequence, due, subject.call_id, None)
     if isinstance(subject, AgentRecord):
         return DeadlineState(at_ms, sequence, due, None, subject.agent_id)
+    if isinstance(subject, MoveRecord):
+        return DeadlineState(at_ms, sequence, due, None, None, subject.plan.move_plan_id)
     call, agent_id = subject
     return DeadlineState(at_ms, sequence, due, call.call_id, agent_id)
 
@@ -662,6 +679,7 @@ def restore_gates(gates: Gates, state: GatesState, roster: Roster, now_ms: int) 
     gates.shares.restore(state.left_contracts, state.contract_days, state.adjustments)
     gates.place_book = PlaceBook(state.place_days)
     gates.exclusions = ExclusionBook(state.excluded_days)
+    gates.moves.restore(state.move_plans)
     signed_in = (agent for agent in roster.agents.values() if agent.status is not AgentStatus.SIGNED_OUT)
     gates.present_anew(signed_in, now_ms)
 
@@ -691,6 +709,11 @@ def restore_calls(
         if state.work is not None:
             contract = gates.shares.records[state.work[0]]
             call.work = contract, contract.day_record(state.work[1], state.work[2])
+        if state.move is not None:
+            stage = gates.moves.stage_of(state.move[0])
+            assert stage is not None, "a call is on its way in a present stage"
+            call.move = stage, state.move[1]
+            stage.send(state.move[1])
         gates.asking += call.place_requested_ms is not None and not call.is_place_met
         call.plan = roster.plan_for(call.portfolio, call.asked, now_ms)
         if call.status is CallStatus.WAITING:
@@ -701,6 +724,8 @@ def restore_calls(
     for person in people:
         for call_id in person.personal:
             waiting.stand_with(calls[call_id], roster.agents[person.agent_id])
+        if person.stage is not None:
+            roster.agents[person.agent_id].stage = gates.moves.stage_of(person.stage)
     return calls, waiting
 
 
@@ -751,6 +776,8 @@ def _restore_call(state: CallState, roster: Roster, persons: _People) -> CallRec
     call.is_place_met = state.is_place_met
     call.is_share_waived = state.is_share_waived
     call.is_override = state.is_override
+    call.may_spill = state.may_spill
+    call.is_spill = state.is_spill
     call.ended_ms = state.ended_ms
     call.outcome = state.outcome
     call.steps.extend(state.steps)
@@ -760,14 +787,20 @@ def _restore_call(state: CallState, roster: Roster, persons: _People) -> CallRec
 
 
 def restore_deadlines(
-    states: Iterable[DeadlineState], sequence: int, calls: Mapping[CallId, CallRecord], roster: Roster
+    states: Iterable[DeadlineState],
+    sequence: int,
+    calls: Mapping[CallId, CallRecord],
+    roster: Roster,
+    plans: Mapping[str, MoveRecord],
 ) -> Deadlines:
     entries: list[DeadlineEntry] = []
     for state in states:
         call_id, agent_id = state.call_id, state.agent_id
-        subject: CallRecord | AgentRecord | tuple[CallRecord, AgentId]
-        if call_id is None:
-            assert agent_id is not None, "a deadline is about a call or an agent"
+        subject: CallRecord | AgentRecord | tuple[CallRecord, AgentId] | MoveRecord
+        if state.move_plan_id is not None:
+            subject = plans[state.move_plan_id]
+        elif call_id is None:
+            assert agent_id is not None, "a deadline is about a call, an agent or a plan"
             subject = roster.agents[agent_id]
         elif agent_id is None:
             subject = calls[call_id]

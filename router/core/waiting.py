@@ -95,7 +95,9 @@ class WaitingRoom:
         gates, group = self._gates, agent.group
 
         def may_have(call: CallRecord) -> bool:
-            return not call.is_blocked(agent) and not (gates.are_any and gates.shut(call, group, now_ms) is not None)
+            return not call.is_blocked(agent) and not (
+                gates.are_any and gates.shut(call, group, now_ms, is_personal=agent in call.people) is not None
+            )
 
         waiting = group.waiting
         entry = waiting.head()
@@ -115,6 +117,8 @@ class WaitingRoom:
             return call, Rule.OWNER
         if agent in call.backups:
             return call, Rule.BACKUP
+        if gates.are_any and gates.is_spill(call, group):
+            return call, Rule.SPILL
         return call, Rule.OWN_PORTFOLIO if entry[0] == _OWN_PORTFOLIO else Rule.RANK
 
     def position(self, call: CallRecord) -> int:
@@ -154,6 +158,9 @@ class WaitingRoom:
                 limit_ms = call.queued_ms + contract.contract.wait_s * 1000
                 if limit_ms > now_ms:
                     change_ms = min(change_ms, limit_ms)
+        spill_ms = self._gates.spill_ms(call)
+        if spill_ms is not None and spill_ms > now_ms:
+            change_ms = min(change_ms, spill_ms)
         if call.held_until_ms is not None:
             change_ms = min(change_ms, call.held_until_ms)
         elif call.rings_open < len(call.plan.rings):

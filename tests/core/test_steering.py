@@ -161,7 +161,7 @@ def test_the_explanation_names_the_rule_with_its_numbers() -> None:
     assert answer.detail == (
         "share: 4,003 of 5,000 in Italy, one more abroad would leave 80.04 %, target 80 %, margin 1 point"
     )
-    assert f"not to supplier own in AL: {answer.detail}" in [step.what for step in floor.explain("c1").steps]
+    assert f"not to supplier own at tirana in AL: {answer.detail}" in [step.what for step in floor.explain("c1").steps]
 
 
 def test_a_call_answered_in_the_country_tells_why_it_did_not_go_abroad() -> None:

@@ -88,6 +88,8 @@ class Platform:
             "contract_id": [*sorted({c.contract_id for each in descriptions for c in each.contracts}), "c999"],
             "caller": [f"{number:032x}" for number in range(4)],
             "language": ["it", "it", "it", "en", "xx"],
+            "move_plan_id": [*sorted({p.move_plan_id for each in descriptions for p in each.move_plans}), "away"],
+            "by": ["ops", "ana"],
         }
         self._calls: deque[CallId] = deque([CallId("c0")], maxlen=40)
         self._calls_made = 0
@@ -205,6 +207,8 @@ class Platform:
         if kind.startswith(("agent_", "offer_")):
             return f"{prefix}/agent/{event.get('agent_id')}"
         admin = {"reload_requested": "reload", "platform_resynced": "resync", "share_adjusted": "share"}.get(kind)
+        if kind.startswith("plan_"):
+            admin = "plan"
         return f"{prefix}/call/{event.get('call_id')}" if admin is None else f"{prefix}/admin/{admin}"
 
     # --- Nonsense ---
