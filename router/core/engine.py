@@ -441,13 +441,14 @@ class Engine:
         waited_ms = now - call.arrived_ms
         if call.promise is not None or call.move is not None:
             self._gates.let_go(call)
-        if self._gates.are_any:
+        are_gates = self._gates.are_any
+        if are_gates:
             self._waive_if_due(call)
         hold_ms: int | None = None
         owner = call.owner
         if owner is not None:
             opens_ms = personal_opens_ms(call, owner)
-            if opens_ms is not None and opens_ms <= waited_ms and self._is_open(call, owner):
+            if opens_ms is not None and opens_ms <= waited_ms and (not are_gates or self._is_open(call, owner)):
                 if owner.is_free:
                     self._offer(call, owner, Rule.OWNER)
                     return
@@ -457,7 +458,8 @@ class Engine:
             for backup in call.backups:
                 if backup.is_free:
                     opens_ms = personal_opens_ms(call, backup)
-                    if opens_ms is not None and opens_ms <= waited_ms and self._is_open(call, backup):
+                    is_reached = opens_ms is not None and opens_ms <= waited_ms
+                    if is_reached and (not are_gates or self._is_open(call, backup)):
                         self._offer(call, backup, Rule.BACKUP)
                         return
             for ring in call.plan.rings:
@@ -480,13 +482,16 @@ class Engine:
             self._announce(call, call.rule)
 
     def _is_open(self, call: CallRecord, person: AgentRecord) -> bool:
-        return not self._gates.are_any or self._gates.shut(call, person.group, self._now, is_personal=True) is None
+        """Whether no gate keeps the call from its owner or backup."""
+        return self._gates.shut(call, person.group, self._now, is_personal=True) is None
 
     def _rule_of_ring(self, call: CallRecord, agent: AgentRecord) -> Rule:
-        if self._gates.are_any and self._gates.is_override(call, agent.group, self._now):
-            return Rule.SHARE_OVERRIDE
-        if self._gates.are_any and self._gates.is_spill(call, agent.group):
-            return Rule.SPILL
+        gates = self._gates
+        if gates.are_any:
+            if gates.is_override(call, agent.group, self._now):
+                return Rule.SHARE_OVERRIDE
+            if gates.is_spill(call, agent.group):
+                return Rule.SPILL
         return _RULE_OF_STRATEGY[call.plan.strategy]
 
     def _waive_if_due(self, call: CallRecord) -> bool:

@@ -27,7 +27,8 @@ def choose_agent(ring: Ring, call: CallRecord, gates: Gates, now_ms: int) -> Age
     best: tuple[int, int, int, int, str] | None = None
     chosen: AgentRecord | None = None
     by_occupancy = call.plan.strategy is Strategy.LEAST_OCCUPIED
-    stage = gates.stage_of(call) if gates.are_any else None
+    are_gates = gates.are_any
+    stage = gates.stage_of(call) if are_gates else None
     for group, score, _ in ring.members:
         if best is not None and score > best[1] and stage is None:
             break
@@ -38,7 +39,7 @@ def choose_agent(ring: Ring, call: CallRecord, gates: Gates, now_ms: int) -> Age
         entry = queue.head()
         if entry is not None and call.is_blocked(entry[4]):
             entry = queue.first(lambda agent: not call.is_blocked(agent))
-        if entry is None or (gates.are_any and gates.shut(call, group, now_ms) is not None):
+        if entry is None or (are_gates and gates.shut(call, group, now_ms) is not None):
             continue
         key = (0 if stage is None else -stage.deficit(gates.site_of(group)), score, entry[0], entry[1], entry[2])
         if best is None or key < best:

@@ -93,19 +93,15 @@ class WaitingRoom:
     def first_for(self, agent: AgentRecord, now_ms: int) -> tuple[CallRecord, Rule] | None:
         """The call that the freed agent takes, and by which rule; None: none reaches the agent now."""
         gates, group = self._gates, agent.group
-
-        def may_have(call: CallRecord) -> bool:
-            return not call.is_blocked(agent) and not (
-                gates.are_any and gates.shut(call, group, now_ms, is_personal=agent in call.people) is not None
-            )
-
         waiting = group.waiting
         entry = waiting.head()
-        if entry is not None and not may_have(entry[4]):
-            entry = waiting.first(may_have)
+        if entry is not None and (gates.are_any or entry[4].is_blocked(agent)):
+            entry = waiting.first(lambda call: self._may_have(agent, call, now_ms))
         if agent.personal is not None:
             # Where the agent sits may have changed since the call was put here.
-            personal = agent.personal.first(lambda call: personal_opens_ms(call, agent) is not None and may_have(call))
+            personal = agent.personal.first(
+                lambda call: personal_opens_ms(call, agent) is not None and self._may_have(agent, call, now_ms)
+            )
             if personal is not None and (entry is None or personal[:3] <= entry[:3]):
                 entry = personal
         if entry is None:
@@ -120,6 +116,12 @@ class WaitingRoom:
         if gates.are_any and gates.is_spill(call, group):
             return call, Rule.SPILL
         return call, Rule.OWN_PORTFOLIO if entry[0] == _OWN_PORTFOLIO else Rule.RANK
+
+    def _may_have(self, agent: AgentRecord, call: CallRecord, now_ms: int) -> bool:
+        if call.is_blocked(agent):
+            return False
+        gates = self._gates
+        return not gates.are_any or gates.shut(call, agent.group, now_ms, is_personal=agent in call.people) is None
 
     def position(self, call: CallRecord) -> int:
         """1 for the call that is next among the waiting calls of its portfolio."""
