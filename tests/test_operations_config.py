@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from router.core import Engine
 from router.core.model import AgentStatus, PortfolioId, ShareUnit, TeamId
 from router.core.shares import Forecast, Outlook
 from router.core.summary import ContractSummary, EngineSummary, PlaceSummary, PortfolioSummary, TeamSummary
 from router.service.metrics import Metrics
 from router.settings import load_settings
 from tests.brokers import free_port
+from tests.core.test_moves import centre
 from tests.requirements import require
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -93,6 +95,7 @@ def exposed() -> str:
             ),
         ),
         places=(PlaceSummary(company="c", asked=0, met=0, met_ms=0, unmet=0, unannounced=0),),
+        move_plans=Engine(centre()).summary(now_ms=0).move_plans,
     )
     return Metrics(lambda: summary, version="1.2.3").render()[0].decode()
 

@@ -28,7 +28,8 @@ from router.core.model import MovePlan, MoveStep, OrganisationDescription, Portf
 
 __all__ = [
     "NOWHERE", "GateCheck", "MoveBook", "MoveChange", "MovePlanSummary", "MovePortfolioSummary", "MoveRecord",
-    "MoveSiteSummary", "MoveState", "MoveStepSummary", "SiteCalls", "Stage", "StageState", "move_plan_problems",
+    "MoveSiteSummary", "MoveState", "MoveStepState", "MoveStepSummary", "SiteCalls", "Stage",
+    "StageState", "move_plan_problems",
 ]  # fmt: skip
 
 NOWHERE = SiteId("")
@@ -172,6 +173,8 @@ class MovePlanSummary(Struct, frozen=True, kw_only=True):
 
     move_plan_id: str
     deadline: date
+    time_zone: str
+    to_sites: tuple[SiteId, ...]
     step_id: str | None
     next_step_id: str | None
     held_by: str | None
@@ -192,6 +195,11 @@ class MovePlanSummary(Struct, frozen=True, kw_only=True):
     portfolios: tuple[MovePortfolioSummary, ...]
     changes: tuple[MoveChange, ...]
     """What was done to the plan, the last of it, oldest first."""
+
+    @property
+    def is_held_by_gate(self) -> bool:
+        """Whether a step whose day has come waits for its gate alone."""
+        return self.held_by is None and any(step.state is MoveStepState.HELD for step in self.steps)
 
 
 # --- What counts ---------------------------------------------------------------------------------------------------
@@ -569,6 +577,8 @@ class MoveRecord:
         return MovePlanSummary(
             move_plan_id=plan.move_plan_id,
             deadline=plan.deadline,
+            time_zone=plan.time_zone,
+            to_sites=plan.to_sites,
             step_id=None if self.step is None else self.step.step_id,
             next_step_id=None if step is None else step.step_id,
             held_by=self.held_by,

@@ -347,6 +347,26 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "places": "in the organisation",
         "shares": "as `contract_days`, `adjustments` and `left_contracts`",
     },
+    "MoveBook": {
+        "_asleep": "among `move_plans`: those that the organisation does not have",
+        "_companies": "in the organisation",
+        "_countries": "in the organisation",
+        "_stages": "those of the records",
+        "_suppliers": "in the organisation",
+        "records": "among `move_plans`",
+    },
+    "MoveRecord": {
+        "_calendar": "asked of the calendar again",
+        "plan": "in the organisation",
+        "taken": "as `step_id`",
+        "timer": "in the deadlines",
+    },
+    "Stage": {
+        "calls": "counted",
+        "is_present": "always: a stage that is over is not kept",
+        "plan": "in the organisation",
+        "shares": "in the organisation, by the step in force",
+    },
     "Tallies": {
         "_company": "in the organisation",
         "_present": "the month of the present moment, asked of the calendar again",

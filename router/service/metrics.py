@@ -231,6 +231,7 @@ class _SummaryCollector(Collector):
         yield from _agents_and_offers(self._summary)
         yield from _contracts(self._summary)
         yield from _places(self._summary)
+        yield from _move_plans(self._summary)
 
 
 def _portfolios(summary: EngineSummary) -> Iterator[Metric]:
@@ -340,3 +341,38 @@ def _places(summary: EngineSummary) -> Iterator[Metric]:
         waited.add_metric([place.company], place.met_ms / 1_000)
         unannounced.add_metric([place.company], place.unannounced)
     yield from (requests, waited, unannounced)
+
+
+def _move_plans(summary: EngineSummary) -> Iterator[Metric]:
+    moved = GaugeMetricFamily(
+        "router_plan_agents_moved", "Agents who have moved, by the steps in force.", labels=["plan"]
+    )
+    agents = GaugeMetricFamily("router_plan_agents", "Agents who are to move in all.", labels=["plan"])
+    held = GaugeMetricFamily(
+        "router_plan_held", "Whether a step whose day has come waits for its gate, or people hold the plan.",
+        labels=["plan", "by"],
+    )  # fmt: skip
+    late = GaugeMetricFamily(
+        "router_plan_late", "Whether the last step will be taken after the deadline, as things are.", labels=["plan"]
+    )
+    labels = ["plan", "portfolio", "site"]
+    calls = GaugeMetricFamily("router_plan_calls", "Calls answered in the present step.", labels=labels)
+    spilled = GaugeMetricFamily(
+        "router_plan_calls_spilled", "Of these: let go there although the site had had its share.", labels=labels
+    )
+    share = GaugeMetricFamily("router_plan_share_ratio", "What the step in force gives to the site.", labels=labels)
+    for plan in summary.move_plans:
+        key = [plan.move_plan_id]
+        moved.add_metric(key, plan.agents_moved)
+        agents.add_metric(key, plan.agents)
+        held.add_metric([*key, "gate"], plan.is_held_by_gate)
+        held.add_metric([*key, "people"], plan.held_by is not None)
+        late.add_metric(key, plan.is_late)
+        for portfolio in plan.portfolios:
+            for site in portfolio.sites:
+                place = [*key, portfolio.portfolio_id, site.site_id or "elsewhere"]
+                calls.add_metric(place, site.answered)
+                spilled.add_metric(place, site.spilled)
+                if site.share_bp is not None:
+                    share.add_metric(place, site.share_bp / 10_000)
+    yield from (moved, agents, held, late, calls, spilled, share)

@@ -6,9 +6,18 @@ import threading
 
 import pytest
 
+from router.core import Engine
 from router.core.decisions import ConnectCall, Decision, OfferCall, PauseAgent, Rule
 from router.core.errors import Rejection
-from router.core.events import AgentReady, CallArrived, Event, OfferAccepted
+from router.core.events import (
+    AgentReady,
+    AgentSignedIn,
+    CallArrived,
+    Event,
+    OfferAccepted,
+    PlanAdvanceRequested,
+    PlanHoldRequested,
+)
 from router.core.model import (
     AgentId,
     AgentStatus,
@@ -23,6 +32,7 @@ from router.core.model import (
 from router.core.shares import Forecast, Outlook
 from router.core.summary import ContractSummary, EngineSummary, PlaceSummary, PortfolioSummary, TeamSummary
 from router.service.metrics import Metrics
+from tests.core.test_moves import FIRST, NOON, centre, plan
 from tests.requirements import require
 
 EMPTY = EngineSummary(now_ms=0, portfolios=(), teams=(), offers={}, calls_live=0)
@@ -139,6 +149,30 @@ def test_what_the_engine_looks_like_is_read_at_each_scrape() -> None:
     assert read['router_offers_total{result="accepted"}'] == 11
     assert read['router_offers_total{result="missed"}'] == 0
     assert read['router_offers_total{result="reorganised"}'] == 1
+
+
+def test_how_a_move_plan_stands_is_read_at_each_scrape() -> None:
+    engine = Engine(centre(plan(calls_min=1)))
+    metrics = Metrics(lambda: engine.summary(now_ms=FIRST * 1000), version="1.2.3")
+    for event in (AgentSignedIn(agent_id=AgentId("l1")), AgentReady(agent_id=AgentId("l1"))):
+        engine.handle(event, now_ms=NOON * 1000)
+    engine.expire(FIRST * 1000)
+
+    read = samples(metrics)
+
+    assert (read['router_plan_agents_moved{plan="home"}'], read['router_plan_agents{plan="home"}']) == (0, 220)
+    assert read['router_plan_held{by="gate",plan="home"}'] == 1
+    assert read['router_plan_held{by="people",plan="home"}'] == 0
+    assert read['router_plan_late{plan="home"}'] == 0
+    engine.handle(PlanAdvanceRequested(move_plan_id="home", by="ops", override=True), now_ms=FIRST * 1000)
+    engine.handle(PlanHoldRequested(move_plan_id="home", by="ops"), now_ms=FIRST * 1000)
+    read = samples(metrics)
+    assert (read['router_plan_held{by="gate",plan="home"}'], read['router_plan_held{by="people",plan="home"}']) == (
+        0,
+        1,
+    )
+    assert read['router_plan_share_ratio{plan="home",portfolio="home",site="iasi"}'] == 0.6
+    assert read['router_plan_calls{plan="home",portfolio="home",site="iasi"}'] == 0
 
 
 def test_shares_and_requests_are_read_at_each_scrape(metrics: Metrics) -> None:
