@@ -8,10 +8,11 @@ from datetime import timedelta
 
 from msgspec.structs import asdict
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from router.core.model import ShareUnit
+from router.core.model import SharePeriod, ShareUnit
 from router.reports.monthly import fingerprint
 from router.reports.pages import rendered
 from router.reports.share import (
@@ -115,17 +116,22 @@ def _contract_table(contract: ContractShare) -> Table:
     table = Table(title=_title(contract), title_justify="left", title_style="bold")
     table.add_column("")
     has_corrections = bool(contract.corrections)
-    for name in (f"in {contract.territory}", "all", "share", *(("counted", "correction") if has_corrections else ())):
+    for name in (
+        f"in {escape(contract.territory)}",
+        "all",
+        "share",
+        *(("counted", "correction") if has_corrections else ()),
+    ):
         table.add_column(name, justify="right")
     for name in ("target", ""):
         table.add_column(name)
     for name in ("overrides", "refused"):
         table.add_column(name, justify="right")
-    for part in (*contract.months, contract.whole):
+    for part in (*_months(contract), contract.whole):
         if part is contract.whole:
             table.add_section()
         work = part.corrected
-        corrections = (_of(part.counted, contract.unit), _correction_of(part, contract.unit)) if has_corrections else ()
+        corrections = (_before(part, contract.unit), _correction_of(part, contract.unit)) if has_corrections else ()
         table.add_row(
             part.name + ("" if part.is_complete else " (incomplete)"),
             _amount(work.inside, contract.unit),
@@ -164,6 +170,11 @@ def _versions_table(report: ShareReport) -> Table:
 # --- What the forms share ------------------------------------------------------------------------------------------
 
 
+def _months(contract: ContractShare) -> tuple[Part, ...]:
+    """None where there is only one, which is the whole."""
+    return contract.months if len(contract.months) > 1 else ()
+
+
 def _title(contract: ContractShare) -> str:
     who = "in-house" if contract.in_house else "outsourced"
     parties = f"{contract.supplier_id} for {contract.company} ({who})"
@@ -172,8 +183,8 @@ def _title(contract: ContractShare) -> str:
 
 _UNITS = {
     ShareUnit.CALLS: "answered calls",
-    ShareUnit.SECONDS: "time of conversation",
-    ShareUnit.AGENT_HOURS: "agent hours",
+    ShareUnit.SECONDS: "time of conversation (h:mm)",
+    ShareUnit.AGENT_HOURS: "time signed in (h:mm)",
 }
 
 
@@ -217,25 +228,31 @@ def _seconds(ms: int | None) -> str:
 
 
 def _amount(amount: int, unit: ShareUnit) -> str:
-    """In calls, or in hours and minutes, rounded down."""
+    """In calls, or in hours and minutes."""
     if unit is ShareUnit.CALLS:
         return f"{amount:,}"
     minutes = abs(amount) // 60_000
-    return f"{'-' if amount < 0 else ''}{minutes // 60:,} h {minutes % 60:02} min"
+    return f"{'-' if amount < 0 else ''}{minutes // 60:,}:{minutes % 60:02}"
 
 
 def _signed(amount: int, unit: ShareUnit) -> str:
     return ("+" if amount > 0 else "") + _amount(amount, unit)
 
 
-def _of(work: Work, unit: ShareUnit) -> str:
-    return f"{_amount(work.inside, unit)} of {_amount(work.total, unit)}, {_share(work)}"
+def _before(part: Part, unit: ShareUnit) -> str:
+    """What was counted, where it was corrected."""
+    work = part.counted
+    return f"{_amount(work.inside, unit)} of {_amount(work.total, unit)}, {_share(work)}" if _is_corrected(part) else ""
 
 
 def _correction_of(part: Part, unit: ShareUnit) -> str:
-    if not part.correction_total and not part.correction_inside:
+    if not _is_corrected(part):
         return ""
     return f"{_signed(part.correction_inside, unit)} of {_signed(part.correction_total, unit)}"
+
+
+def _is_corrected(part: Part) -> bool:
+    return bool(part.correction_total or part.correction_inside)
 
 
 def _share(work: Work) -> str:
@@ -251,12 +268,25 @@ def _goal(asked: VersionTarget) -> int:
 
 
 def _correction_words(each: Correction) -> str:
-    amounts = {words: getattr(each, name) for name, words in _CORRECTED.items()}
-    told = ", ".join(f"{amount:+,} {words}" for words, amount in amounts.items() if amount)
-    return f"{each.day}, {each.country}: {told}; {each.reason} ({each.made_by}, {each.made_at})"
+    amounts = [f"{each.calls:+,} calls"] if each.calls else []
+    amounts += [f"{_clock(each.talk_ms)} of conversation"] if each.talk_ms else []
+    amounts += [f"{_clock(each.agent_ms)} signed in"] if each.agent_ms else []
+    return f"{each.day}, {each.country}: {', '.join(amounts)}; {each.reason} ({each.made_by}, {each.made_at})"
 
 
-_CORRECTED = {"calls": "calls", "talk_ms": "ms of conversation", "agent_ms": "ms signed in"}
+def _clock(ms: int) -> str:
+    """Hours, minutes and seconds more, or fewer."""
+    seconds = abs(ms) // 1000
+    return f"{'-' if ms < 0 else '+'}{seconds // 3_600:,}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+_PERIODS = {
+    SharePeriod.MONTH: "each month",
+    SharePeriod.QUARTER: "each quarter",
+    SharePeriod.HALF_YEAR: "each half-year",
+    SharePeriod.YEAR: "each year",
+    SharePeriod.CONTRACT: "over the whole contract",
+}
 
 
 def _term_words(terms: Terms) -> str:
@@ -265,7 +295,7 @@ def _term_words(terms: Terms) -> str:
     return (
         f"target {_percent(terms.target_bp)}, baseline {_percent(terms.baseline_bp)}, "
         f"margin {_percent(terms.margin_bp)}, of {_UNITS[terms.unit]} in {', '.join(terms.countries)}, "
-        f"steered by {terms.period.replace('_', ' ')}; after {terms.wait_s} s without anybody there: "
+        f"steered {_PERIODS[terms.period]}; after {terms.wait_s} s in which nobody there was free: "
         f"{terms.then}{since}{until}"
     )
 
@@ -281,9 +311,10 @@ def share_as_page(report: ShareReport) -> str:
     charts = {each.contract_id: base64.b64encode(share_chart(each)).decode("ascii") for each in report.contracts}
     filters: dict[str, Callable[..., object]] = {
         "amount": _amount,
+        "before": _before,
         "correction": _correction_of,
         "goal": _goal,
-        "of": _of,
+        "months": _months,
         "percent": _percent,
         "share": _share,
         "terms": _term_words,
