@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Struct
@@ -164,6 +165,11 @@ def _own_problems(scenario: Scenario) -> Iterator[Problem]:
         yield Problem(scenario.where, "ends", f"{scenario.ends} is not after starts, {scenario.starts}")
     elif (scenario.ends - scenario.starts).days > _DAYS_MAX:
         yield Problem(scenario.where, "ends", f"is more than {_DAYS_MAX} days after starts: write a shorter time")
+    try:
+        ZoneInfo(scenario.time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        message = f"{scenario.time_zone!r} is no time zone: write one such as Europe/Rome"
+        yield Problem(scenario.where, "time_zone", message)
     if scenario.seed < 0:
         yield Problem(scenario.where, "seed", f"{scenario.seed} is negative: write 0 or more")
     for name in ("asks_inside", "misses"):
