@@ -3,6 +3,7 @@
 The year of which this is the short form is `make year`.
 """
 
+import runpy
 from collections import Counter
 from contextlib import closing
 from datetime import date, timedelta
@@ -249,6 +250,11 @@ def test_where_nothing_overflows_the_share_is_kept_without_exception(
     assert (counts.called_back > 0) is (then is ShareLimit.CALLBACK)
     assert (run.breach_count, run.overrides, run.overrides_in_books) == (0, 0, 0)
     assert counts.contracts[0].below == 0
+
+
+def test_the_agents_of_the_protocol_are_written_again_to_the_byte() -> None:
+    for name, text in runpy.run_path(str(CONFIG / "generate.py"))["files"]().items():
+        assert (CONFIG / name).read_bytes() == text.encode(), f"run config/protocol/generate.py: {name}"
 
 
 def test_the_shipped_scenarios_can_be_played(description: OrganisationDescription) -> None:
