@@ -175,6 +175,18 @@ def test_a_load_without_end_is_seen_before_it_is_played(tmp_path: Path) -> None:
     ]
 
 
+def test_rosters_may_follow_each_other(tmp_path: Path) -> None:
+    """Two of one team and day, but never at once: three seats are enough for three, and then three others."""
+    before = AGENTS_BY_HOUR.replace("1", "2").replace("[[sites", "valid_until = 2017-05-05\n\n[[sites")
+    after = '[[rosters]]\nteam_id = "a"\nvalid_from = 2017-05-05\n' + AGENTS_BY_HOUR.replace("1", "2")
+    followed = SOUND.replace(AGENTS_BY_HOUR, before.replace("[[sites", after))
+
+    assert problems(tmp_path, followed) == []
+    assert problems(tmp_path, followed.replace("valid_from = 2017-05-05", "valid_from = 2017-05-04")) == [
+        "s.toml, rosters entry 2, days: mon of a stands twice, first in s.toml, rosters entry 1"
+    ]
+
+
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     wrong = SOUND.replace("a_day = 100", "a_day = -1").replace("seed = 1", "seed = -1")
 

@@ -181,6 +181,16 @@ def test_nobody_comes_to_a_site_that_is_closed_or_on_a_day_without_a_roster() ->
     assert Shifts(scenario(rosters=(weekdays,)), TEN).events_of_day(MONDAY) == []
 
 
+def test_a_roster_holds_while_it_is_valid() -> None:
+    few = Roster(team_id=TeamId("a"), by_hour=(1,) * 24, valid_until=date(2017, 5, 9))
+    many = Roster(team_id=TeamId("a"), by_hour=(3,) * 24, valid_from=date(2017, 5, 9))
+    shifts = Shifts(scenario(rosters=(few, many)), TEN)
+
+    assert len(there_by_hour(shifts, MONDAY)[12]) == 1
+    signed_in = [event for _, event in shifts.events_of_day(date(2017, 5, 9)) if isinstance(event, AgentSignedIn)]
+    assert len({event.agent_id for event in signed_in}) >= 3
+
+
 def test_whoever_is_there_at_midnight_stays() -> None:
     of = scenario(rosters=(Roster(team_id=TeamId("a"), by_hour=(1,) * 24),))
     shifts = Shifts(of, TEN)
