@@ -316,6 +316,8 @@ def _expected(kind: inspect.Type) -> str:
             return " or ".join(_expected(option) for option in kind.types if not isinstance(option, inspect.NoneType))
         case inspect.IntType(ge=int(low), le=int(high)):
             return f"a whole number from {low} to {high}"
+        case inspect.FloatType():
+            return "a number"
         case inspect.StrType(pattern=str(pattern)):
             return _FORMS.get(pattern, f"text that matches {pattern}")
         case inspect.BoolType():

@@ -12,8 +12,13 @@ TEAMS = (("lecce", "L", 110), ("cagliari", "C", 100), ("tirana", "T", 85), ("rom
 
 def main() -> None:
     directory = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    for name, text in files().items():
+        (directory / name).write_text(text, encoding="utf-8", newline="")
+
+
+def files() -> dict[str, str]:
     rows = [f"{letter}{number:03},{team}" for team, letter, size in TEAMS for number in range(1, size + 1)]
-    (directory / "agents.csv").write_text("\n".join(["agent_id,team_id", *rows]) + "\n", encoding="utf-8")
+    return {"agents.csv": "\n".join(["agent_id,team_id", *rows]) + "\n"}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from router.command_line import AsJson, console, errors, organisation_of, print_json
 from router.core import RouterError
 from router.experiments.runs import Task, play_all
-from router.experiments.summary import as_view, faults_of, summarise
+from router.experiments.summary import as_view, summarise
 from router.service.app import limits_of
 from router.settings import load_settings
 from router.simulation.centre import Off
@@ -68,16 +68,16 @@ def simulate(
         from router.experiments.charts import shares_chart
 
         svg.write_bytes(shares_chart(runs, description))
+    summary = summarise(runs, wanted, description)
     if json:
-        print_json(summarise(runs, scenario.name, wanted.seed, description))
+        print_json(summary)
     else:
-        console.print(as_view(runs, description))
+        console.print(as_view(summary))
         for written in (journal, svg):
             if written is not None:
                 console.print(f"written to {written}", markup=False, soft_wrap=True)
         console.print(f"{time.monotonic() - started_s:.1f} s")
-    faults = faults_of(runs)
-    for fault in faults:
+    for fault in summary.faults:
         errors.print(f"error: {fault}", markup=False, soft_wrap=True)
-    if faults:
+    if summary.faults:
         raise typer.Exit(_EXIT_ERROR)

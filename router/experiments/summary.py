@@ -1,6 +1,6 @@
 """What runs of one scenario show, beside each other: rows by month and in all, and what a rule cost."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from msgspec import Struct
@@ -9,35 +9,27 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from router.core.model import OrganisationDescription
+from router.core.model import OrganisationDescription, ShareUnit
 from router.simulation.centre import Off, Run
 from router.simulation.ledger import START_UP_ANSWERS, ContractCount, DayCount, total_of
+from router.simulation.scenario import Scenario
 
-__all__ = ["Row", "Summary", "as_view", "faults_of", "rows_of", "summarise"]
-
-ALL = "in all"
+__all__ = ["Cost", "Row", "RunSummary", "Summary", "as_view", "faults_of", "summarise"]
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """A month of a run, or all of it."""
+    """A month of a run, or all of it. Where nothing was counted that it could be a figure of, it is None."""
 
     name: str
+    wait_s: float | None
+    """Mean of those answered on the line."""
+    within_percent: float | None
+    """Of those answered on the line, whoever waited no longer than the threshold."""
+    abandoned_percent: float | None
+    """Of those who called."""
+    inside_after_s: float | None
+    """From asking for an agent inside to speaking to one, in the mean."""
     counts: DayCount
-
-    @property
-    def wait_s(self) -> float | None:
-        """Mean of those answered on the line; None: nobody was."""
-        return self.counts.wait_ms / 1000 / self.counts.answered if self.counts.answered else None
-
-    @property
-    def soon_percent(self) -> float | None:
-        """Of those answered on the line, whoever waited no longer than the threshold."""
-        return 100 * self.counts.answered_soon / self.counts.answered if self.counts.answered else None
-
-    @property
-    def abandoned_percent(self) -> float | None:
-        """Of those who called."""
-        return 100 * self.counts.abandoned / self.counts.arrived if self.counts.arrived else None
 
 
 class Cost(Struct, frozen=True, kw_only=True):
@@ -45,31 +37,33 @@ class Cost(Struct, frozen=True, kw_only=True):
 
     wait_s: float
     """Of the mean wait."""
-    soon_points: float
+    within_points: float
     abandoned_points: float
     answered: int
     """Calls that more, or fewer, were answered."""
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """For JSON."""
+    """All that is printed."""
 
     scenario: str
-    organisation: str
     seed: int
     start_up_answers: int
     within_s: int
     runs: tuple["RunSummary", ...]
     cost: Cost | None
+    notes: tuple[str, ...]
+    """What a reader of the figures must know."""
     faults: tuple[str, ...]
+    """What must not be, in words."""
 
 
 class RunSummary(Struct, frozen=True, kw_only=True):
     """A run without its days."""
 
     off: Off | None
-    in_all: Row
     months: tuple[Row, ...]
+    in_all: Row
     overrides: int
     overrides_in_books: int
     breach_count: int
@@ -77,16 +71,6 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     rejected: dict[str, int]
     callers_digest: str
     decisions_digest: str
-
-
-def rows_of(run: Run) -> list[Row]:
-    """Months, then all."""
-    months = groupby(run.days, key=lambda count: f"{count.day:%Y-%m}")
-    return [*(Row(name=name, counts=total_of(list(days))) for name, days in months), _in_all(run.days)]
-
-
-def _in_all(days: Sequence[DayCount]) -> Row:
-    return Row(name=ALL, counts=total_of(days))
 
 
 def faults_of(runs: Iterable[Run]) -> list[str]:
@@ -106,26 +90,47 @@ def faults_of(runs: Iterable[Run]) -> list[str]:
     return faults
 
 
-def summarise(runs: Sequence[Run], scenario: str, seed: int, description: OrganisationDescription) -> Summary:
-    """All that is printed, for other programs."""
+def summarise(runs: Sequence[Run], scenario: Scenario, description: OrganisationDescription) -> Summary:
+    """What *runs* of a scenario show.
+
+    Args:
+        runs: The first one with all rules; of the second, if there is one, it is said what its rule cost.
+        scenario: Which was played.
+        description: Its organisation, as it is written.
+    """
+    summaries = tuple(map(_run_summary, runs))
     return Summary(
-        scenario=scenario,
-        organisation=description.where,
-        seed=seed,
+        scenario=scenario.where,
+        seed=scenario.seed,
         start_up_answers=START_UP_ANSWERS,
         within_s=description.quality.within_s,
-        runs=tuple(_run_summary(run) for run in runs),
-        cost=_cost(runs),
+        runs=summaries,
+        cost=_cost(summaries[0].in_all, summaries[1].in_all) if len(summaries) > 1 else None,
+        notes=tuple(_notes(description)),
         faults=tuple(faults_of(runs)),
     )
 
 
+def _notes(description: OrganisationDescription) -> Iterator[str]:
+    yield (
+        "mean wait, within: of those answered on the line; lowest: after the first "
+        f"{START_UP_ANSWERS:,} answers of a period; below: answers after which the share stood below its target, from "
+        "the first answer on"
+    )
+    for contract in description.contracts:
+        if contract.unit is not ShareUnit.CALLS:
+            yield (
+                f"the share of contract {contract.contract_id} is one of {contract.unit.replace('_', ' ')}: here its "
+                "calls are counted, and not checked"
+            )
+
+
 def _run_summary(run: Run) -> RunSummary:
-    *months, in_all = rows_of(run)
+    months = groupby(run.days, key=lambda count: f"{count.day:%Y-%m}")
     return RunSummary(
         off=run.off,
-        in_all=in_all,
-        months=tuple(months),
+        months=tuple(_row(name, total_of(list(days))) for name, days in months),
+        in_all=_row("in all", total_of(run.days)),
         overrides=run.overrides,
         overrides_in_books=run.overrides_in_books,
         breach_count=run.breach_count,
@@ -136,13 +141,27 @@ def _run_summary(run: Run) -> RunSummary:
     )
 
 
-def _cost(runs: Sequence[Run]) -> Cost | None:
-    if len(runs) < 2:
+def _row(name: str, counts: DayCount) -> Row:
+    return Row(
+        name=name,
+        wait_s=_of(counts.wait_ms / 1000, counts.answered),
+        within_percent=_of(100 * counts.answered_soon, counts.answered),
+        abandoned_percent=_of(100 * counts.abandoned, counts.arrived),
+        inside_after_s=_of(counts.met_ms / 1000, counts.met),
+        counts=counts,
+    )
+
+
+def _of(part: float, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _cost(on: Row, off: Row) -> Cost | None:
+    if not on.counts.answered or not off.counts.answered:
         return None
-    on, off = (_in_all(run.days) for run in runs[:2])
     return Cost(
         wait_s=(on.wait_s or 0.0) - (off.wait_s or 0.0),
-        soon_points=(on.soon_percent or 0.0) - (off.soon_percent or 0.0),
+        within_points=(on.within_percent or 0.0) - (off.within_percent or 0.0),
         abandoned_points=(on.abandoned_percent or 0.0) - (off.abandoned_percent or 0.0),
         answered=on.counts.answered - off.counts.answered,
     )
@@ -151,40 +170,34 @@ def _cost(runs: Sequence[Run]) -> Cost | None:
 # --- For people ----------------------------------------------------------------------------------------------------
 
 
-def as_view(runs: Sequence[Run], description: OrganisationDescription) -> RenderableType:
+def as_view(summary: Summary) -> RenderableType:
     """Tables of all runs."""
     parts: list[RenderableType] = []
-    for run in runs:
-        parts += [_waits_table(run, description.quality.within_s), _shares_table(run)]
-    cost = _cost(runs)
+    for run in summary.runs:
+        parts += [_waits_table(run, summary.within_s), _shares_table(run)]
+    cost = summary.cost
     if cost is not None:
         parts.append(
             Text(
                 f"What the share cost the same callers: mean wait {cost.wait_s:+.2f} s, answered within "
-                f"{description.quality.within_s} s {cost.soon_points:+.2f} points, abandoned "
-                f"{cost.abandoned_points:+.2f} points, {cost.answered:+,} answered",
+                f"{summary.within_s} s {cost.within_points:+.2f} points, abandoned {cost.abandoned_points:+.2f} "
+                f"points, {cost.answered:+,} answered",
                 style="bold",
             )
         )
-    for run in runs:
-        parts.append(
-            Text(
-                f"{_title(run)}: {run.records:,} records; {run.overrides:,} overrides, of which the router's books "
-                f"have {run.overrides_in_books:,}; callers {run.callers_digest}, decisions {run.decisions_digest}",
-                style="dim",
-            )
-        )  # fmt: skip
-    parts.append(
+    parts += [
         Text(
-            f"Mean wait, within: of those answered on the line. Lowest: after the first {START_UP_ANSWERS:,} answers "
-            "of a period. Below: answers after which the share stood below its target, from the first answer on.",
+            f"{_title(run)}: {run.records:,} records; {run.overrides:,} overrides, {run.overrides_in_books:,} in the "
+            f"router's books; callers {run.callers_digest}, decisions {run.decisions_digest}",
             style="dim",
         )
-    )
+        for run in summary.runs
+    ]
+    parts += [Text(note, style="dim") for note in summary.notes]
     return Group(*parts)
 
 
-def _title(run: Run) -> str:
+def _title(run: RunSummary) -> str:
     return "all rules" if run.off is None else f"without {run.off}"
 
 
@@ -192,7 +205,7 @@ def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
 
 
-def _waits_table(run: Run, within_s: int) -> Table:
+def _waits_table(run: RunSummary, within_s: int) -> Table:
     table = _table(f"Waits, {_title(run)}")
     table.add_column("")
     headings = (
@@ -201,9 +214,9 @@ def _waits_table(run: Run, within_s: int) -> Table:
     )  # fmt: skip
     for heading in headings:
         table.add_column(heading, justify="right")
-    for row in rows_of(run):
+    for row in (*run.months, run.in_all):
         counts = row.counts
-        if row.name == ALL:
+        if row is run.in_all:
             table.add_section()
         table.add_row(
             row.name,
@@ -211,25 +224,26 @@ def _waits_table(run: Run, within_s: int) -> Table:
             _number(row.abandoned_percent, " %"),
             *(f"{count:,}" for count in (counts.elsewhere, counts.refused)),
             _number(row.wait_s, " s"),
-            _number(row.soon_percent, " %"),
+            _number(row.within_percent, " %"),
             *(f"{count:,}" for count in (counts.missed, counts.asked, counts.met)),
-            _number(counts.met_ms / 1000 / counts.met if counts.met else None, " s"),
+            _number(row.inside_after_s, " s"),
             f"{counts.unmet:,}",
         )
     return table
 
 
-def _shares_table(run: Run) -> Table:
+def _shares_table(run: RunSummary) -> Table:
     table = _table(f"Shares, {_title(run)}")
     for heading in ("contract", ""):
         table.add_column(heading)
     for heading in ("answered", "in the country", "share", "share of the period", "lowest", "below", "overrides"):
         table.add_column(heading, justify="right")
-    rows = rows_of(run)
-    for place, contract in enumerate(rows[-1].counts.contracts):
-        for row in rows:
-            counts = row.counts.contracts[place]
-            table.add_row(contract.contract_id if row is rows[0] else "", row.name, *_share_cells(counts))
+    for place, contract in enumerate(run.in_all.counts.contracts):
+        for row in (*run.months, run.in_all):
+            is_first = row is (*run.months, run.in_all)[0]
+            table.add_row(
+                contract.contract_id if is_first else "", row.name, *_share_cells(row.counts.contracts[place])
+            )
         table.add_section()
     return table
 

@@ -241,13 +241,13 @@ class _Centre:
             on_day(days[-1])
         if self._recorder is not None:
             self._recorder.finish(self._decider)
-        state, _ = self._decider.engine.state_in_parts()
+        books = self._decider.engine.books(now_ms=self._decider.now_ms)
         return Run(
             off=self._off,
             days=tuple(days),
             breaches=tuple(self._ledger.breaches),
             breach_count=self._ledger.breach_count,
-            overrides_in_books=sum(each.overrides for each in state.gates.contract_days),
+            overrides_in_books=sum(each.overrides for each in books.contract_days),
             records=self._offset,
             rejected=dict(sorted(self._rejected.items())),
             left=len(self._calls),

@@ -4,11 +4,12 @@ A TOML file beside the organisation that it is played with. All that can be wron
 anything is played. Days and hours are local, in the scenario's own time zone.
 """
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Struct
@@ -81,7 +82,13 @@ class Roster(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     days: tuple[Weekday, ...] = _WEEK
     by_hour: tuple[int, ...]
     """From midnight on."""
+    valid_from: date | None = None
+    valid_until: date | None = None
+    """Excluded."""
     where: str = ""
+
+    def is_valid(self, day: date) -> bool:
+        return (self.valid_from or date.min) <= day and (self.valid_until is None or day < self.valid_until)
 
 
 class SiteTalk(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -164,6 +171,11 @@ def _own_problems(scenario: Scenario) -> Iterator[Problem]:
         yield Problem(scenario.where, "ends", f"{scenario.ends} is not after starts, {scenario.starts}")
     elif (scenario.ends - scenario.starts).days > _DAYS_MAX:
         yield Problem(scenario.where, "ends", f"is more than {_DAYS_MAX} days after starts: write a shorter time")
+    try:
+        ZoneInfo(scenario.time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        message = f"{scenario.time_zone!r} is no time zone: write one such as Europe/Rome"
+        yield Problem(scenario.where, "time_zone", message)
     if scenario.seed < 0:
         yield Problem(scenario.where, "seed", f"{scenario.seed} is negative: write 0 or more")
     for name in ("asks_inside", "misses"):
@@ -240,26 +252,32 @@ def _unknown(scenario: Scenario, organisation: Organisation) -> Iterator[Problem
 
 
 def _doubled(scenario: Scenario) -> Iterator[Problem]:
-    seen: dict[tuple[str, str], str] = {}
-
-    def note_if_seen(key: tuple[str, str], where: str, field: str, what: str) -> Iterator[Problem]:
-        first = seen.setdefault(key, where)
-        if first != where:
-            yield Problem(where, field, f"{what} stands twice, first in {first}")
-
+    seen: dict[str, str] = {}
     for calls in scenario.calls:
-        yield from note_if_seen(("", calls.portfolio_id), calls.where, "portfolio_id", repr(calls.portfolio_id))
-    for roster in scenario.rosters:
-        for day in dict.fromkeys(roster.days):
-            yield from note_if_seen((day, roster.team_id), roster.where, "days", f"{day} of {roster.team_id}")
+        first = seen.setdefault(calls.portfolio_id, calls.where)
+        if first != calls.where:
+            yield Problem(calls.where, "portfolio_id", f"{calls.portfolio_id!r} stands twice, first in {first}")
+    told: set[str] = set()
+    for era in _eras(scenario):
+        there: dict[tuple[TeamId, Weekday], str] = {}
+        for roster in era:
+            for day in dict.fromkeys(roster.days):
+                first = there.setdefault((roster.team_id, day), roster.where)
+                if first != roster.where and roster.where not in told:
+                    told.add(roster.where)
+                    yield Problem(roster.where, "days", f"{day} of {roster.team_id} stands twice, first in {first}")
+
+
+def _eras(scenario: Scenario) -> list[list[Roster]]:
+    """The rosters that are valid together, whenever they change."""
+    bounds = {each for roster in scenario.rosters for each in (roster.valid_from, roster.valid_until)}
+    starts = {scenario.starts} | {each for each in bounds if each and scenario.starts < each < scenario.ends}
+    return [[roster for roster in scenario.rosters if roster.is_valid(day)] for day in sorted(starts)]
 
 
 def _too_few(scenario: Scenario, organisation: Organisation) -> Iterator[Problem]:
     """Rosters that need more people, or more seats, than there are."""
-    agents: defaultdict[str, int] = defaultdict(int)
-    for agent in organisation.agents.values():
-        agents[agent.team_id] += 1
-    seated: defaultdict[tuple[SiteId, Weekday, int], int] = defaultdict(int)
+    agents = Counter(agent.team_id for agent in organisation.agents.values())
     for roster in scenario.rosters:
         most = max(roster.by_hour)
         if most > agents[roster.team_id]:
@@ -269,29 +287,34 @@ def _too_few(scenario: Scenario, organisation: Organisation) -> Iterator[Problem
                 "by_hour",
                 f"{most} are wanted at {hour:02}:00, but team {roster.team_id} has {agents[roster.team_id]}",
             )
-        for day in roster.days:
-            for hour, count in enumerate(roster.by_hour):
-                seated[organisation.teams[roster.team_id].site_id, day, hour] += count
     full: set[SiteId] = set()
-    for (site_id, day, hour), count in seated.items():
-        seats = organisation.sites[site_id].seats
-        if seats is not None and count > seats and site_id not in full:
-            full.add(site_id)
-            yield Problem(
-                scenario.where, "rosters", f"{count} on {day} at {hour:02}:00, but site {site_id} has {seats} seats"
-            )
+    for era in _eras(scenario):
+        for (site_id, day, hour), count in _seated(era, organisation).items():
+            seats = organisation.sites[site_id].seats
+            if seats is not None and count > seats and site_id not in full:
+                full.add(site_id)
+                message = f"{count} on {day} at {hour:02}:00, but site {site_id} has {seats} seats"
+                yield Problem(scenario.where, "rosters", message)
+
+
+def _seated(era: Sequence[Roster], organisation: Organisation) -> Counter[tuple[SiteId, Weekday, int]]:
+    seated: Counter[tuple[SiteId, Weekday, int]] = Counter()
+    for roster in era:
+        site_id = organisation.teams[roster.team_id].site_id
+        seated.update({(site_id, day, hour): count for day in roster.days for hour, count in enumerate(roster.by_hour)})
+    return seated
 
 
 def _unanswered(scenario: Scenario, organisation: Organisation) -> Iterator[Problem]:
     """Calls that nobody could answer, or that would pile up without end."""
-    agent_s = {
-        roster.team_id: sum(
-            len(set(other.days)) * sum(other.by_hour) * 3_600.0
-            for other in scenario.rosters
-            if other.team_id == roster.team_id
-        )
-        for roster in scenario.rosters
-    }
+    # Of the era with the most: only what could never be is refused.
+    agent_s: dict[TeamId, float] = {}
+    for era in _eras(scenario):
+        present: Counter[TeamId] = Counter()
+        for roster in era:
+            present[roster.team_id] += len(set(roster.days)) * sum(roster.by_hour) * 3_600
+        for team_id, seconds in present.items():
+            agent_s[team_id] = max(seconds, agent_s.get(team_id, 0))
     for calls in scenario.calls:
         reached = [route.team_id for route in organisation.routes[calls.portfolio_id]]
         there_s = sum(agent_s.get(team_id, 0.0) for team_id in reached)

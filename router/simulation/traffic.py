@@ -19,7 +19,7 @@ from router.core.events import AgentEvent, AgentReady, AgentSignedIn, AgentSigne
 from router.core.hours import OpeningHours
 from router.core.model import AgentId, CallId, PortfolioId, TeamId, Weekday
 from router.core.organisation import Organisation
-from router.simulation.scenario import HOURS, Calls, Scenario
+from router.simulation.scenario import HOURS, Calls, Roster, Scenario
 
 __all__ = ["DrawnCaller", "Shifts", "callers_of_day", "hour_marks_ms"]
 
@@ -144,9 +144,9 @@ class Shifts:
     def __init__(self, scenario: Scenario, organisation: Organisation) -> None:
         self._scenario = scenario
         self._zone = ZoneInfo(scenario.time_zone)
-        self._rosters: dict[TeamId, dict[Weekday, tuple[int, ...]]] = {}
+        self._rosters: dict[TeamId, list[Roster]] = {}
         for roster in scenario.rosters:
-            self._rosters.setdefault(roster.team_id, {}).update(dict.fromkeys(roster.days, roster.by_hour))
+            self._rosters.setdefault(roster.team_id, []).append(roster)
         self._closed_on = {
             team_id: frozenset(organisation.sites[organisation.teams[team_id].site_id].closed_on)
             for team_id in self._rosters
@@ -160,14 +160,21 @@ class Shifts:
 
     def events_of_day(self, day: date) -> list[tuple[int, AgentEvent]]:
         """What agents do on a local day, by time. To be asked day by day."""
-        events: list[tuple[int, AgentEvent]] = []
-        for hour, at_ms in enumerate(hour_marks_ms(day, self._zone)[:HOURS]):
-            for team_id, by_day in self._rosters.items():
-                by_hour = by_day.get(_WEEK[day.weekday()])
-                is_closed = by_hour is None or day in self._closed_on[team_id]
-                wanted = 0 if is_closed or by_hour is None else by_hour[hour]
-                events += ((at_ms, event) for event in self._change(team_id, wanted, at_ms))
-        return events
+        by_hour = {team_id: self._by_hour(team_id, day) for team_id in self._rosters}
+        return [
+            (at_ms, event)
+            for hour, at_ms in enumerate(hour_marks_ms(day, self._zone)[:HOURS])
+            for team_id in self._rosters
+            for event in self._change(team_id, by_hour[team_id][hour], at_ms)
+        ]
+
+    def _by_hour(self, team_id: TeamId, day: date) -> tuple[int, ...]:
+        """How many are wanted on a day."""
+        if day not in self._closed_on[team_id]:
+            for roster in self._rosters[team_id]:
+                if roster.is_valid(day) and _WEEK[day.weekday()] in roster.days:
+                    return roster.by_hour
+        return (0,) * HOURS
 
     def _change(self, team_id: TeamId, wanted: int, at_ms: int) -> Iterator[AgentEvent]:
         there, away = self._there[team_id], self._away[team_id]
