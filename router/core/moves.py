@@ -82,7 +82,7 @@ class StageState(Struct, frozen=True, array_like=True, gc=False):
         return self.handled_ms // self.handled if self.handled else None
 
 
-class MoveChange(Struct, frozen=True, array_like=True, gc=False):
+class MoveChange(Struct, frozen=True, gc=False):
     """Something that was done to a plan."""
 
     at_ms: int

@@ -42,7 +42,7 @@ __all__ = ["plan_app"]
 
 _CONNECT_TIMEOUT_S: Final = 5.0
 _ANSWER_TIMEOUT_S: Final = 10.0
-_REPORTS_TIMEOUT_S: Final = 0.5
+_REPORTS_TIMEOUT_S: Final = 0.3
 _CHANGES_SHOWN: Final = 10
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
