@@ -1,12 +1,13 @@
 """``router plan`` against a router that runs, and against its journal."""
 
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.test_cli import CONFIG, SMALL, Running, environment, main, router
+from tests.test_cli import CONFIG, SMALL, Running, environment, main
 
 __all__ = ["environment", "main"]
 
@@ -63,7 +64,8 @@ def test_operators_see_hold_advance_and_roll_back_a_plan(
     assert [change["by"] for change in summary["changes"]][-1] == "ana"
 
 
-def test_without_plans_or_a_router_the_commands_say_what_to_do(environment: dict[str, str], main: Any) -> None:
+def test_without_plans_or_a_router_the_commands_say_what_to_do(main: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.planning.move_commands._CONNECT_TIMEOUT_S", 0.3)
     none = main("plan", "hold", SMALL, "--by", "ana")
     nobody = main("plan", "status", RESHORING)
     nameless = main("plan", "hold", RESHORING, "--by", "Ana Bo")
@@ -78,15 +80,13 @@ def test_without_plans_or_a_router_the_commands_say_what_to_do(environment: dict
 
 @pytest.mark.parametrize("name", ["agents.csv", "summer.toml"])
 def test_the_script_writes_the_files_of_the_reshoring_again(name: str, tmp_path: Path) -> None:
-    import runpy
-
     written = runpy.run_path(str(RESHORING / "generate.py"))
 
     assert (RESHORING / name).read_text() == written[name.partition(".")[0]](), "run config/reshoring/generate.py"
 
 
-def test_the_example_is_free_of_problems(environment: dict[str, str]) -> None:
-    done = router(environment, "check", RESHORING, "--json")
+def test_the_example_is_free_of_problems(main: Any) -> None:
+    done = main("check", RESHORING, "--json")
 
     assert json.loads(done.out) == {
         "problems": [], "warnings": [], "sites": 3, "teams": 6, "agents": 440, "portfolios": 3, "clients": 0,
