@@ -48,7 +48,8 @@ from router.core.model import (
     SiteId,
     SupplierId,
 )
-from router.core.moves import MovePlanSummary, MovePortfolioSummary, MoveStepState, Stage
+from router.core.move_summary import MovePlanSummary, MovePortfolioSummary, MoveStepState
+from router.core.moves import Stage
 from router.core.snapshot import EngineState, PastCalls
 from tests.core.builders import (
     Bench,
@@ -397,6 +398,20 @@ def test_an_owner_who_becomes_free_takes_the_call_whatever_the_shares() -> None:
     offer = the_offer(floor.back(FIRST + 3, "l1"))
 
     assert (offer.agent_id, offer.rule) == ("l1", Rule.OWNER)
+
+
+def test_an_owner_who_takes_a_call_that_may_spill_makes_it_none() -> None:
+    clients = [client("K", "home", ownerships=owned_by("l1"))]
+    floor = Floor(centre(clients=clients))
+    floor.arrive(FIRST + 1, "a", "K")
+    floor.sign_in(FIRST + 40, "l1")
+
+    offer = floor.connect(FIRST + 41, floor.back(FIRST + 41, "l1"))
+
+    assert offer.rule is Rule.OWNER
+    assert [(each.site_id, each.answered, each.spilled) for each in floor.stage().sites if each.answered] == [
+        ("lecce", 1, 0)
+    ]
 
 
 def test_what_a_caller_may_ask_for_comes_before_the_plan() -> None:
