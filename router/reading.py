@@ -329,7 +329,7 @@ def _expected(kind: inspect.Type) -> str:
         case inspect.VarTupleType():
             return f"a list of at most {kind.max_length}"
         case inspect.DictType():
-            return "skills with levels, such as { gold = 3, data = 1 }"
+            return "names with numbers, such as { gold = 3, data = 1 }"
         case inspect.StructType():
             return f"a table with {', '.join(field.name for field in kind.fields)}"
         case inspect.DecimalType():

@@ -15,21 +15,18 @@ calls since a step (or a way back) last changed its shares. What was on its way 
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
-from enum import StrEnum
-from itertools import pairwise
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from router.core.days import LocalDays
 from router.core.decisions import ReportPlan, Rule
-from router.core.errors import EventRejected, Problem, Rejection
+from router.core.errors import EventRejected, Rejection
 from router.core.model import MovePlan, MoveStep, OrganisationDescription, PortfolioId, SiteId, SupplierId
 
 __all__ = [
-    "NOWHERE", "GateCheck", "MoveBook", "MoveChange", "MovePlanSummary", "MovePortfolioSummary", "MoveRecord",
-    "MoveSiteSummary", "MoveState", "MoveStepState", "MoveStepSummary", "SiteCalls", "Stage",
-    "StageState", "move_plan_problems",
+    "NOWHERE", "GateCheck", "MoveBook", "MoveChange", "MoveRecord", "MoveState", "SiteCalls", "SiteRecord", "Stage",
+    "StageState",
 ]  # fmt: skip
 
 NOWHERE = SiteId("")
@@ -82,7 +79,7 @@ class StageState(Struct, frozen=True, array_like=True, gc=False):
         return self.handled_ms // self.handled if self.handled else None
 
 
-class MoveChange(Struct, frozen=True, array_like=True, gc=False):
+class MoveChange(Struct, frozen=True, gc=False):
     """Something that was done to a plan."""
 
     at_ms: int
@@ -124,88 +121,10 @@ class GateCheck(Struct, frozen=True, kw_only=True):
         return f"{self.portfolio_id}: {_CHECK_WORDS[self.check](self.value, self.limit)}"
 
 
-class MoveSiteSummary(Struct, frozen=True, kw_only=True):
-    site_id: SiteId
-    """Empty: agents who sit at no site of the plan."""
-    share_bp: int | None
-    """None: no step is in force."""
-    answered: int
-    on_way: int
-    """Offered there, or accepted."""
-    spilled: int
-    deficit: int
-    """In ten-thousandths of a call: above 0, the site may be offered the next."""
-
-
-class MovePortfolioSummary(Struct, frozen=True, kw_only=True):
-    portfolio_id: PortfolioId
-    step_id: str | None
-    """The step in force for it; None: none yet."""
-    calls: int
-    """Answered since it is."""
-    within_bp: int | None
-    handling_ms: int | None
-    within_before_bp: int | None
-    handling_before_ms: int | None
-    sites: tuple[MoveSiteSummary, ...]
-
-
-class MoveStepState(StrEnum):
-    TAKEN = "taken"
-    IN_FORCE = "in_force"
-    """The last that was taken."""
-    HELD = "held"
-    """The next one, whose day has come."""
-    TO_COME = "to_come"
-
-
-class MoveStepSummary(Struct, frozen=True, kw_only=True):
-    step_id: str
-    valid_from: date
-    portfolio_id: PortfolioId | None
-    shares: dict[SiteId, int]
-    agents_moved: int
-    state: MoveStepState
-
-
-class MovePlanSummary(Struct, frozen=True, kw_only=True):
-    """How a plan stands, and how far it has come."""
-
-    move_plan_id: str
-    deadline: date
-    time_zone: str
-    to_sites: tuple[SiteId, ...]
-    step_id: str | None
-    next_step_id: str | None
-    held_by: str | None
-    """Who wants it to stand still; None: nobody."""
-    gate: tuple[GateCheck, ...]
-    """Before the next step, as of now."""
-    agents: int
-    agents_moved: int
-    calls: int
-    """Answered in the present step of each portfolio."""
-    calls_moved: int
-    """Of these: where the work goes."""
-    projected: date
-    """When the last step was taken, or will be if all that is late stays as late as it is today."""
-    is_late: bool
-    """That is after the deadline."""
-    steps: tuple[MoveStepSummary, ...]
-    portfolios: tuple[MovePortfolioSummary, ...]
-    changes: tuple[MoveChange, ...]
-    """What was done to the plan, the last of it, oldest first."""
-
-    @property
-    def is_held_by_gate(self) -> bool:
-        """Whether a step whose day has come waits for its gate alone."""
-        return self.held_by is None and any(step.state is MoveStepState.HELD for step in self.steps)
-
-
 # --- What counts ---------------------------------------------------------------------------------------------------
 
 
-class _SiteRecord:
+class SiteRecord:
     __slots__ = ("answered", "on_way", "spilled")
 
     def __init__(self) -> None:
@@ -231,7 +150,7 @@ class Stage:
         """False: the stage is over."""
         self.calls = 0
         """Answered and on their way."""
-        self.sites: dict[SiteId, _SiteRecord] = {}
+        self.sites: dict[SiteId, SiteRecord] = {}
         self.timed = self.within = self.lost = self.handled = self.handled_ms = 0
 
     def deficit(self, site_id: SiteId) -> int:
@@ -308,38 +227,10 @@ class Stage:
         self.timed, self.within, self.lost = state.timed, state.within, state.lost
         self.handled, self.handled_ms = state.handled, state.handled_ms
 
-    def summary(self, step: MoveStep | None, before: StageState | None) -> MovePortfolioSummary:
-        told = self.state()
-        shown = {site_id for site_id, site in self.sites.items() if site.answered or site.on_way} | {
-            *(self.shares or ())
-        }
-        nothing = _SiteRecord()
-        sites = ((site_id, self.sites.get(site_id, nothing)) for site_id in sorted(shown))
-        return MovePortfolioSummary(
-            portfolio_id=self.portfolio_id,
-            step_id=None if step is None else step.step_id,
-            calls=told.answered,
-            within_bp=told.within_bp,
-            handling_ms=told.handling_ms,
-            within_before_bp=None if before is None else before.within_bp,
-            handling_before_ms=None if before is None else before.handling_ms,
-            sites=tuple(
-                MoveSiteSummary(
-                    site_id=site_id,
-                    share_bp=None if self.shares is None else self.shares.get(site_id, 0),
-                    answered=site.answered,
-                    on_way=site.on_way,
-                    spilled=site.spilled,
-                    deficit=self.deficit(site_id),
-                )
-                for site_id, site in sites
-            ),
-        )
-
-    def _site(self, site_id: SiteId) -> _SiteRecord:
+    def _site(self, site_id: SiteId) -> SiteRecord:
         site = self.sites.get(site_id)
         if site is None:
-            site = self.sites[site_id] = _SiteRecord()
+            site = self.sites[site_id] = SiteRecord()
         return site
 
 
@@ -387,6 +278,10 @@ class MoveRecord:
             return None
         due_ms = self._calendar.midnight_ms(step.valid_from)
         return due_ms if due_ms > now_ms else self._calendar.midnight_ms(self._calendar.day_of(now_ms) + _DAY)
+
+    def day_of(self, now_ms: int) -> date:
+        """The plan's local day of a moment."""
+        return self._calendar.day_of(now_ms)
 
     def is_due(self, step: MoveStep, now_ms: int) -> bool:
         return self._calendar.midnight_ms(step.valid_from) <= now_ms
@@ -568,62 +463,6 @@ class MoveRecord:
                 return number
         return sum(step.valid_from <= state.step_from for step in self.plan.steps)
 
-    # For people
-
-    def summary(self, now_ms: int) -> MovePlanSummary:
-        plan, step = self.plan, self.next_step
-        stages = [stage.state() for stage in self.stages.values()]
-        projected = self._projected(now_ms)
-        return MovePlanSummary(
-            move_plan_id=plan.move_plan_id,
-            deadline=plan.deadline,
-            time_zone=plan.time_zone,
-            to_sites=plan.to_sites,
-            step_id=None if self.step is None else self.step.step_id,
-            next_step_id=None if step is None else step.step_id,
-            held_by=self.held_by,
-            gate=self.checks(step) if step is not None else (),
-            agents=plan.agents,
-            agents_moved=self.step.agents_moved if self.step is not None else 0,
-            calls=sum(stage.answered for stage in stages),
-            calls_moved=sum(site.answered for stage in stages for site in stage.sites if site.site_id in plan.to_sites),
-            projected=projected,
-            is_late=projected > plan.deadline,
-            steps=tuple(self._step_summary(number, now_ms) for number in range(len(plan.steps))),
-            portfolios=tuple(
-                stage.summary(self.step_of(portfolio_id, self.taken), self.before.get(portfolio_id))
-                for portfolio_id, stage in self.stages.items()
-            ),
-            changes=tuple(self.changes),
-        )
-
-    def _projected(self, now_ms: int) -> date:
-        last = self.plan.steps[-1].valid_from
-        if self.next_step is None:
-            taken_ms = next((c.at_ms for c in reversed(self.changes) if c.rule in _TAKING), None)
-            return last if taken_ms is None else self._calendar.day_of(taken_ms)
-        return last + max(timedelta(), self._calendar.day_of(now_ms) - self.next_step.valid_from)
-
-    def _step_summary(self, number: int, now_ms: int) -> MoveStepSummary:
-        step = self.plan.steps[number]
-        if number < self.taken:
-            state = MoveStepState.IN_FORCE if number == self.taken - 1 else MoveStepState.TAKEN
-        elif number == self.taken and (self.held_by is not None or self.is_due(step, now_ms)):
-            state = MoveStepState.HELD
-        else:
-            state = MoveStepState.TO_COME
-        return MoveStepSummary(
-            step_id=step.step_id,
-            valid_from=step.valid_from,
-            portfolio_id=step.portfolio_id,
-            shares=step.shares,
-            agents_moved=step.agents_moved,
-            state=state,
-        )
-
-
-_TAKING = frozenset({Rule.STEP_TAKEN, Rule.GATE_OVERRIDE})
-
 
 class MoveBook:
     """All move plans, and the stage of each portfolio that belongs to one."""
@@ -642,9 +481,9 @@ class MoveBook:
     def follow(self, description: OrganisationDescription) -> None:
         """Take over a new version: each plan stays where it stood, and so do counts where shares stay the same."""
         old, self.records = self.records, {}
-        # What comes back later finds its place again; its calls have been answered under other rules meanwhile.
         for record in old.values():
             record.timer = 0
+        # What comes back later finds its place again; its calls have been answered under other rules meanwhile.
         self._asleep |= {plan_id: _without_stages(record.state()) for plan_id, record in old.items()}
         for plan in description.move_plans:
             record = self.records[plan.move_plan_id] = MoveRecord(plan)
@@ -713,9 +552,6 @@ class MoveBook:
         inside = {site_id for site_id in theirs if (self._countries[site_id] or NOWHERE) in countries}
         return sum(theirs[site_id] for site_id in inside), sum(theirs.values())
 
-    def summary(self, now_ms: int) -> tuple[MovePlanSummary, ...]:
-        return tuple(self.records[plan_id].summary(now_ms) for plan_id in sorted(self.records))
-
     # For snapshots
 
     def states(self) -> tuple[MoveState, ...]:
@@ -735,47 +571,6 @@ class MoveBook:
 
 def _without_stages(state: MoveState) -> MoveState:
     return replace(state, stages=())
-
-
-# --- What can be wrong with a plan ---------------------------------------------------------------------------------
-
-
-def move_plan_problems(plan: MovePlan) -> Iterator[Problem]:
-    """What is wrong with the plan by itself; whether its sites and portfolios exist is for others to say."""
-    seen: set[str] = set()
-    days: dict[tuple[date, PortfolioId], str] = {}
-    for number, step in enumerate(plan.steps, start=1):
-        field = f"steps entry {number}"
-        if step.step_id in seen:
-            yield Problem(plan.where, f"{field}, step_id", f"{step.step_id!r} stands twice in this plan")
-        seen.add(step.step_id)
-        total = sum(step.shares.values())
-        if total != _ALL_BP:
-            yield Problem(plan.where, f"{field}, shares", f"add up to {total:,}, not to 10,000 hundredths of a percent")
-        if step.portfolio_id is not None and step.portfolio_id not in plan.portfolios:
-            yield Problem(
-                plan.where, f"{field}, portfolio_id", f"{step.portfolio_id!r} is none of the portfolios of this plan"
-            )
-        if step.valid_from > plan.deadline:
-            yield Problem(plan.where, f"{field}, valid_from", f"is after the deadline, {plan.deadline}")
-        for portfolio_id in plan.portfolios if step.portfolio_id is None else (step.portfolio_id,):
-            other = days.setdefault((step.valid_from, portfolio_id), step.step_id)
-            if other != step.step_id:
-                message = f"step {other!r} says where calls of {portfolio_id!r} go from this day on already"
-                yield Problem(plan.where, f"{field}, valid_from", message)
-                break
-    for number, (step, later) in enumerate(pairwise(plan.steps), start=2):
-        if later.valid_from < step.valid_from:
-            message = f"is before that of the step above, {step.valid_from}: write steps in the order of their days"
-            yield Problem(plan.where, f"steps entry {number}, valid_from", message)
-        if later.agents_moved < step.agents_moved:
-            message = f"is less than in the step above, {step.agents_moved}: it counts all who have moved by then"
-            yield Problem(plan.where, f"steps entry {number}, agents_moved", message)
-    moved = plan.steps[-1].agents_moved
-    if moved != plan.agents:
-        yield Problem(
-            plan.where, f"steps entry {len(plan.steps)}, agents_moved", f"is {moved}; the plan is to move {plan.agents}"
-        )
 
 
 def _calls_words(value: int | None, limit: int | None) -> str:

@@ -36,7 +36,6 @@ from router.core.model import (
     Team,
     TeamId,
 )
-from router.core.moves import move_plan_problems
 
 __all__ = ["Organisation", "Route", "ownership_on", "satisfied_after_ms"]
 
@@ -286,7 +285,7 @@ class _Known:
         for number, step in enumerate(plan.steps, start=1):
             for site_id in step.shares:
                 yield from self.missing(plan.where, f"steps entry {number}, shares", "site", site_id)
-        yield from move_plan_problems(plan)
+        yield from _step_problems(plan)
         yield from _time_zone_problems(plan.where, plan.time_zone)
 
     def client_problems(self, client: Client) -> Iterator[Problem]:
@@ -360,6 +359,44 @@ def _overlapping_contracts(description: OrganisationDescription) -> Iterator[Pro
                     "valid_from",
                     f"overlaps in time with contract {earlier.contract_id!r} of the same company and supplier",
                 )
+
+
+def _step_problems(plan: MovePlan) -> Iterator[Problem]:
+    """Steps of a move plan that do not fit together, or the plan."""
+    seen: set[str] = set()
+    days: dict[tuple[date, PortfolioId], str] = {}
+    for number, step in enumerate(plan.steps, start=1):
+        field = f"steps entry {number}"
+        if step.step_id in seen:
+            yield Problem(plan.where, f"{field}, step_id", f"{step.step_id!r} stands twice in this plan")
+        seen.add(step.step_id)
+        total = sum(step.shares.values())
+        if total != 10_000:
+            yield Problem(plan.where, f"{field}, shares", f"add up to {total:,}, not to 10,000 hundredths of a percent")
+        if step.portfolio_id is not None and step.portfolio_id not in plan.portfolios:
+            yield Problem(
+                plan.where, f"{field}, portfolio_id", f"{step.portfolio_id!r} is none of the portfolios of this plan"
+            )
+        if step.valid_from > plan.deadline:
+            yield Problem(plan.where, f"{field}, valid_from", f"is after the deadline, {plan.deadline}")
+        for portfolio_id in plan.portfolios if step.portfolio_id is None else (step.portfolio_id,):
+            other = days.setdefault((step.valid_from, portfolio_id), step.step_id)
+            if other != step.step_id:
+                message = f"step {other!r} says where calls of {portfolio_id!r} go from this day on already"
+                yield Problem(plan.where, f"{field}, valid_from", message)
+                break
+    for number, (step, later) in enumerate(pairwise(plan.steps), start=2):
+        if later.valid_from < step.valid_from:
+            message = f"is before that of the step above, {step.valid_from}: write steps in the order of their days"
+            yield Problem(plan.where, f"steps entry {number}, valid_from", message)
+        if later.agents_moved < step.agents_moved:
+            message = f"is less than in the step above, {step.agents_moved}: it counts all who have moved by then"
+            yield Problem(plan.where, f"steps entry {number}, agents_moved", message)
+    moved = plan.steps[-1].agents_moved
+    if moved != plan.agents:
+        yield Problem(
+            plan.where, f"steps entry {len(plan.steps)}, agents_moved", f"is {moved}; the plan is to move {plan.agents}"
+        )
 
 
 def _doubly_moved(description: OrganisationDescription) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from router.core.decisions import Rule
 from router.core.gates import Gates
 from router.core.model import AgentStatus, CallId, CallStatus, Outcome, PortfolioId, TeamId
-from router.core.moves import MovePlanSummary
+from router.core.move_summary import MovePlanSummary, summarise_plan
 from router.core.places import PlaceDay
 from router.core.roster import Roster
 from router.core.shares import ContractRecord, Outlook
@@ -112,7 +112,7 @@ def summarise(
         calls_live=len(calls),
         contracts=tuple(_contract_summary(contract, gates_ms) for contract in gates.shares.in_force(gates_ms)),
         places=tuple(_place_summaries(gates.place_book.days())),
-        move_plans=gates.moves.summary(now_ms),
+        move_plans=tuple(summarise_plan(plan, now_ms) for _, plan in sorted(gates.moves.records.items())),
     )
 
 

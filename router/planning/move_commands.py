@@ -33,7 +33,7 @@ from router.core.decisions import ReportPlan, Rule
 from router.core.errors import EventRejected, RouterError
 from router.core.events import PlanAdvanceRequested, PlanEvent, PlanHoldRequested, PlanRollbackRequested
 from router.core.model import Id
-from router.core.moves import MovePlanSummary, MoveStepState
+from router.core.move_summary import MovePlanSummary, MoveStepState
 from router.gateway import Gateway
 from router.service.app import access_of, embedded_url_of
 from router.settings import Settings, load_settings
@@ -42,7 +42,7 @@ __all__ = ["plan_app"]
 
 _CONNECT_TIMEOUT_S: Final = 5.0
 _ANSWER_TIMEOUT_S: Final = 10.0
-_REPORTS_TIMEOUT_S: Final = 0.5
+_REPORTS_TIMEOUT_S: Final = 0.3
 _CHANGES_SHOWN: Final = 10
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

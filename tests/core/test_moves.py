@@ -1,6 +1,7 @@
 """Move plans: which site may be offered the next call, when a step is taken, and how it is undone."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
@@ -8,21 +9,28 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router.core import Engine, Limits
-from router.core.decisions import Decision, ReportPlan, Rule
-from router.core.errors import OrganisationError, Rejection
+from router.core.decisions import Decision, OfferCall, ReportPlan, Rule, WithdrawOffer
+from router.core.errors import EventRejected, OrganisationError, Rejection
 from router.core.events import (
+    AgentNotReady,
+    AgentReady,
     AgentSignedIn,
+    CallAbandoned,
+    CallArrived,
     CallConnected,
+    CallEnded,
+    Event,
     OrganisationChanged,
     PlaceRequested,
     PlanAdvanceRequested,
     PlanHoldRequested,
     PlanRollbackRequested,
 )
+from router.core.matching import choose_agent
 from router.core.model import (
     AgentId,
     Area,
@@ -40,12 +48,15 @@ from router.core.model import (
     SiteId,
     SupplierId,
 )
-from router.core.moves import MovePlanSummary, MovePortfolioSummary, MoveStepState, Stage
+from router.core.move_summary import MovePlanSummary, MovePortfolioSummary, MoveStepState
+from router.core.moves import Stage
 from router.core.snapshot import EngineState, PastCalls
 from tests.core.builders import (
     Bench,
+    accepted,
     agent,
     client,
+    declined,
     link,
     offers,
     organisation,
@@ -56,6 +67,7 @@ from tests.core.builders import (
     the_offer,
     the_queueing,
 )
+from tests.core.test_snapshot import Twins
 
 ROME = ZoneInfo("Europe/Rome")
 HOME = PortfolioId("home")
@@ -386,6 +398,20 @@ def test_an_owner_who_becomes_free_takes_the_call_whatever_the_shares() -> None:
     offer = the_offer(floor.back(FIRST + 3, "l1"))
 
     assert (offer.agent_id, offer.rule) == ("l1", Rule.OWNER)
+
+
+def test_an_owner_who_takes_a_call_that_may_spill_makes_it_none() -> None:
+    clients = [client("K", "home", ownerships=owned_by("l1"))]
+    floor = Floor(centre(clients=clients))
+    floor.arrive(FIRST + 1, "a", "K")
+    floor.sign_in(FIRST + 40, "l1")
+
+    offer = floor.connect(FIRST + 41, floor.back(FIRST + 41, "l1"))
+
+    assert offer.rule is Rule.OWNER
+    assert [(each.site_id, each.answered, each.spilled) for each in floor.stage().sites if each.answered] == [
+        ("lecce", 1, 0)
+    ]
 
 
 def test_what_a_caller_may_ask_for_comes_before_the_plan() -> None:
@@ -871,6 +897,117 @@ def test_an_agent_in_wrap_up_is_restored_with_what_counts_its_handling() -> None
     floor.until(FIRST + 160)
 
     assert floor.stage().handling_ms == 160_000
+
+
+PORTFOLIOS = ("home", "shop")
+VERSIONS = [
+    centre(
+        plan(*steps, portfolios=(HOME, SHOP), spill_after_s=spill_after_s, calls_min=1),
+        portfolios=[portfolio(name, "iasi", link("cagliari", 5), "lecce") for name in PORTFOLIOS],
+        clients=[client("K", "home", ownerships=owned_by("l1", "c1"))],
+        contracts=(contract(wait_s=20),),
+    )
+    for spill_after_s in (0, 15)
+    for steps in (
+        (step("s1", 5, "iasi:60 cagliari:40"), step("s2", 6, "lecce:70 iasi:30", portfolio_id=SHOP)),
+        (step("s1", 5, "iasi:50 cagliari:50"), step("s3", 7, "cagliari:33.33 lecce:66.67")),
+    )
+] + [msgspec.structs.replace(centre(), move_plans=())]
+ACTIONS = st.one_of(
+    st.tuples(st.just("call"), st.sampled_from(PORTFOLIOS), st.sampled_from([None, None, "K"])),
+    st.tuples(st.just("call"), st.sampled_from(PORTFOLIOS), st.none()),
+    st.tuples(st.just("answer"), st.sampled_from(["accept", "accept", "accept", "decline", "hang up"]), st.integers(0)),
+    st.tuples(st.just("end"), st.integers(0), st.none()),
+    st.tuples(st.just("agent"), st.sampled_from(["i1", "i2", "c1", "c2", "l1", "l2"]), st.booleans()),
+    st.tuples(st.just("wait"), st.sampled_from([1, 5, 16, 31, 40_000, 86_400]), st.none()),
+    st.tuples(st.just("command"), st.sampled_from(["hold", "advance", "roll back"]), st.booleans()),
+    st.tuples(st.just("reload"), st.integers(0, len(VERSIONS) - 1), st.none()),
+    st.tuples(st.just("again"), st.none(), st.none()),
+)
+
+
+class Busy:
+    """A floor on which anything may happen at any time, by an engine and by one that is restored now and then."""
+
+    def __init__(self) -> None:
+        self.twins = Twins(VERSIONS[0], Limits(past_calls_max=4))
+        self.now_ms = (FIRST - 3_600) * 1000
+        self.calls = 0
+        self.offers: dict[str, OfferCall] = {}
+        self.talks: list[CallId] = []
+        self.enter(self.twins.expire(self.now_ms))
+
+    def enter(self, decisions: Iterable[Decision]) -> None:
+        for decision in decisions:
+            if isinstance(decision, OfferCall):
+                self.offers[decision.agent_id] = decision
+            elif isinstance(decision, WithdrawOffer):
+                self.offers.pop(decision.agent_id, None)
+
+    def send(self, event: Event) -> None:
+        self.enter(self.twins.expire(self.now_ms))
+        with suppress(EventRejected):
+            self.enter(self.twins.handle(event, now_ms=self.now_ms))
+
+    def do(self, what: str, which: Any, how: Any) -> None:
+        match what:
+            case "call":
+                self.calls += 1
+                self.send(CallArrived(call_id=CallId(f"n{self.calls}"), portfolio_id=which, client_id=how))
+            case "answer" if self.offers:
+                offer = self.offers.pop(sorted(self.offers)[how % len(self.offers)])
+                if which == "accept":
+                    self.send(accepted(offer))
+                    self.send(CallConnected(call_id=offer.call_id))
+                    self.talks.append(offer.call_id)
+                else:
+                    self.send(declined(offer) if which == "decline" else CallAbandoned(call_id=offer.call_id))
+            case "end" if self.talks:
+                self.send(CallEnded(call_id=self.talks.pop(which % len(self.talks))))
+            case "agent":
+                agent_id = AgentId(which)
+                self.send(AgentSignedIn(agent_id=agent_id))
+                self.send(AgentReady(agent_id=agent_id) if how else AgentNotReady(agent_id=agent_id))
+            case "wait":
+                self.now_ms += which * 1000
+                self.enter(self.twins.expire(self.now_ms))
+            case "command":
+                kinds = {"hold": PlanHoldRequested, "advance": PlanAdvanceRequested, "roll back": PlanRollbackRequested}
+                options = {} if which == "hold" else {"override": how}
+                self.send(kinds[which](move_plan_id="home", by="ops", **options))
+            case "reload":
+                self.send(changed(VERSIONS[which]))
+            case "again":
+                self.twins.snapshot()
+        self.check()
+
+    def check(self) -> None:
+        """No count drifts from what it counts, and no call waits for an agent who may have it."""
+        engine = self.twins.one
+        live = engine._calls.values()
+        for record in engine._gates.moves.records.values():
+            for portfolio_id, stage in record.stages.items():
+                on_way = sum(call.move is not None and call.move[0] is stage for call in live)
+                assert on_way == sum(site.on_way for site in stage.sites.values()), portfolio_id
+                assert stage.calls == on_way + stage.state().answered, portfolio_id
+                assert stage.shares is None or any(map(stage.is_open, stage.shares)), portfolio_id
+        for call in live:
+            for ring in call.plan.rings[: call.rings_open] if call.status == "waiting" else ():
+                assert call.held_until_ms is not None or choose_agent(ring, call, engine._gates, self.now_ms) is None
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(ACTIONS, min_size=10, max_size=80))
+def test_whatever_happens_nothing_is_miscounted_and_a_restored_plan_decides_alike(
+    actions: list[tuple[str, Any, Any]],
+) -> None:
+    floor = Busy()
+    for agent_id in ["i1", "i2", "c1", "c2", "l1", "l2"]:
+        floor.do("agent", agent_id, True)
+    for action in actions:
+        floor.do(*action)
+    floor.do("again", None, None)
+    floor.do("wait", 86_400, None)
 
 
 # --- How far it has come ---
