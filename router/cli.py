@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple, NoReturn
@@ -24,10 +23,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from router.command_line import (
+    CONNECT_TIMEOUT_S,
     AsJson,
     Config,
     UsageError,
     asked_live,
+    connected,
     console,
     errors,
     help_without_subcommand,
@@ -64,8 +65,8 @@ from router.service.app import (
     warnings_of,
 )
 from router.service.decider import Decided
-from router.service.mqtt import BrokerError
 from router.settings import Settings, SettingsError, load_settings
+from router.share_commands import share_app
 from router.simulation.callers import Caller
 from router.simulation.calllog import LogMapping, read_calls
 from router.simulation.calllog import load_mapping as read_mapping
@@ -91,7 +92,6 @@ __all__ = ["app", "main"]
 _EXIT_ERROR: Final = 1
 _EXIT_INTERRUPTED: Final = 130
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_CONNECT_TIMEOUT_S: Final = 5.0
 _PLAYER_STOP_S: Final = 4.0
 _PLAY_HOURS: Final = 8.0
 # Slower than life, the router's own limits would run out before callers and agents have acted.
@@ -119,6 +119,7 @@ app.add_typer(roster_app, name="roster")
 app.command()(staffing)
 app.command()(simulate)
 app.add_typer(report_app, name="report")
+app.add_typer(share_app, name="share")
 
 
 Mapping = Annotated[
@@ -373,7 +374,7 @@ def play(
         url or settings.mqtt.url or embedded_url_of(settings),
         access=access_of(settings),
         shard=settings.mqtt.shard,
-        connect_timeout_s=_CONNECT_TIMEOUT_S,
+        connect_timeout_s=CONNECT_TIMEOUT_S,
     )
     interrupted = False
 
@@ -395,7 +396,7 @@ def play(
 
     async def go() -> None:
         loop = asyncio.get_running_loop()
-        async with _connected(gateway, config):
+        async with connected(gateway, config):
             for number in _STOP_SIGNALS:
                 loop.add_signal_handler(number, interrupt)
             if attached:
@@ -444,22 +445,6 @@ def _recorded_scene(
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-@asynccontextmanager
-async def _connected(gateway: Gateway, config: Path) -> AsyncIterator[None]:
-    """Connect the gateway; failed attempts are told once, in the end."""
-    attempts = logging.getLogger("router.service.mqtt")
-    attempts.setLevel(logging.ERROR)
-    async with AsyncExitStack() as stack:
-        try:
-            await stack.enter_async_context(gateway)
-        except BrokerError as error:
-            raise BrokerError(
-                f"{error}; start a router (router run {config}), or name its broker with --url"
-            ) from error
-        attempts.setLevel(logging.WARNING)
-        yield
 
 
 @app.command()
