@@ -267,7 +267,10 @@ class Engine:
         return self._tallies.since_ms
 
     def books(self, *, now_ms: int) -> GatesState:
-        """The work under contracts, what callers asked for and what was left out, by local day, up to *now_ms*."""
+        """The work under contracts, what callers asked for and what was left out, by local day.
+
+        Presence is counted up to *now_ms*, so nothing may be handled at an earlier time afterwards.
+        """
         return gates_state(self._gates, now_ms)
 
     # --- Snapshots ---

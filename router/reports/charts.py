@@ -97,7 +97,7 @@ def share_chart(contract: ContractShare) -> bytes:
         axes.set_ylim(max(0, 10 * ((lowest - 5) // 10)), 101)
         axes.set_ylabel(f"% in {contract.territory}")
         starts = [part.first_day.toordinal() for part in contract.months]
-        axes.set_xticks(starts, [f"{part.first_day:%Y-%m}" for part in contract.months], rotation=45, ha="right")
+        axes.set_xticks(starts, [part.name.partition(" to ")[0] for part in contract.months], rotation=45, ha="right")
         axes.set_xlim(contract.whole.first_day.toordinal(), contract.whole.until.toordinal())
         axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
         axes.set_axisbelow(True)
@@ -123,13 +123,13 @@ def _draw_target(axes: Axes, months: Sequence[Part]) -> None:
 
 
 def _cumulated(contract: ContractShare) -> Iterator[tuple[int, float]]:
-    """By day, each with all before it."""
+    """At the end of each day, with all before it."""
     inside = total = 0
     for each in contract.days:
         inside += each.inside
         total += each.total
         if total:
-            yield each.day.toordinal(), 100 * inside / total
+            yield each.day.toordinal() + 1, 100 * inside / total
 
 
 def _share(part: Part) -> float:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from router.core.days import LocalDays
-from router.core.model import Contract, OrganisationDescription, ShareUnit
+from router.core.model import Contract, OrganisationDescription, ShareLimit, SharePeriod, ShareUnit
 from router.core.shares import Adjustment, ContractDay
 from router.core.snapshot import GatesState
 from router.reports.monthly import ReportError, local_time
@@ -157,10 +157,10 @@ class Terms(Struct, frozen=True, kw_only=True):
     baseline_bp: int
     margin_bp: int
     unit: ShareUnit
-    period: str
+    period: SharePeriod
     countries: tuple[str, ...]
     wait_s: int
-    then: str
+    then: ShareLimit
     valid_from: date | None
     valid_until: date | None
 

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from router.core.model import ShareUnit
+from router.core.model import SharePeriod, ShareUnit
 from router.reports.monthly import fingerprint
 from router.reports.pages import rendered
 from router.reports.share import (
@@ -121,7 +121,7 @@ def _contract_table(contract: ContractShare) -> Table:
         table.add_column(name)
     for name in ("overrides", "refused"):
         table.add_column(name, justify="right")
-    for part in (*contract.months, contract.whole):
+    for part in (*_months(contract), contract.whole):
         if part is contract.whole:
             table.add_section()
         work = part.corrected
@@ -162,6 +162,11 @@ def _versions_table(report: ShareReport) -> Table:
 
 
 # --- What the forms share ------------------------------------------------------------------------------------------
+
+
+def _months(contract: ContractShare) -> tuple[Part, ...]:
+    """None where there is only one, which is the whole."""
+    return contract.months if len(contract.months) > 1 else ()
 
 
 def _title(contract: ContractShare) -> str:
@@ -259,13 +264,22 @@ def _correction_words(each: Correction) -> str:
 _CORRECTED = {"calls": "calls", "talk_ms": "ms of conversation", "agent_ms": "ms signed in"}
 
 
+_PERIODS = {
+    SharePeriod.MONTH: "each month",
+    SharePeriod.QUARTER: "each quarter",
+    SharePeriod.HALF_YEAR: "each half-year",
+    SharePeriod.YEAR: "each year",
+    SharePeriod.CONTRACT: "over the whole contract",
+}
+
+
 def _term_words(terms: Terms) -> str:
     since = "" if terms.valid_from is None else f", from {terms.valid_from}"
     until = "" if terms.valid_until is None else f" until {terms.valid_until} (excluded)"
     return (
         f"target {_percent(terms.target_bp)}, baseline {_percent(terms.baseline_bp)}, "
         f"margin {_percent(terms.margin_bp)}, of {_UNITS[terms.unit]} in {', '.join(terms.countries)}, "
-        f"steered by {terms.period.replace('_', ' ')}; after {terms.wait_s} s without anybody there: "
+        f"steered {_PERIODS[terms.period]}; after {terms.wait_s} s in which nobody there was free: "
         f"{terms.then}{since}{until}"
     )
 
@@ -283,6 +297,7 @@ def share_as_page(report: ShareReport) -> str:
         "amount": _amount,
         "correction": _correction_of,
         "goal": _goal,
+        "months": _months,
         "of": _of,
         "percent": _percent,
         "share": _share,

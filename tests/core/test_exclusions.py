@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from router.core.events import ShareAdjusted
+from router.core.events import OrganisationChanged, ShareAdjusted
 from router.core.model import Contract, Fallback, FallbackKind, OrganisationDescription, Supplier, SupplierId
 from tests.core.builders import SUPPLIER, Bench, agent, offers, organisation, portfolio, site, team
 
@@ -80,6 +80,16 @@ def test_without_contracts_nothing_is_kept() -> None:
     bench.hang_up(1, "c1")
 
     assert bench.engine.books(now_ms=1_000).excluded_days == ()
+
+
+def test_a_reload_counts_who_is_signed_in_by_the_contracts_before_it() -> None:
+    bench = Bench(two_suppliers())
+    bench.ready("B1")
+
+    bench.at(60, OrganisationChanged(description=two_suppliers(contract_id="new")))
+
+    days = bench.engine.books(now_ms=90_000).contract_days
+    assert [(day.contract_id, day.agent_ms) for day in days] == [("c", 60_000), ("new", 30_000)]
 
 
 def test_a_correction_opens_the_gate_for_who_waits() -> None:
