@@ -288,7 +288,6 @@ def share_report(counted: Counted, days: Days, *, company: str | None = None) ->
     """
     books = counted.books
     asked = {each.company for each in books.place_days if days.has(each.day)}
-    versions = [each for each in _in_force(counted.versions, days) if company is None or _is_of(each, company)]
     histories = [_History(contract_id, counted, days) for contract_id in _contract_ids(counted, days)]
     contracts = [
         section
@@ -306,7 +305,7 @@ def share_report(counted: Counted, days: Days, *, company: str | None = None) ->
         notes=_NOTES,
         contracts=tuple(contracts),
         companies=tuple(_company(name, counted, days, contracts) for name in sorted(companies)),
-        versions=tuple(_version(each, company) for each in versions),
+        versions=tuple(_version(each, company) for each in _in_force(counted.versions, days)),
     )
 
 
@@ -348,10 +347,6 @@ def _in_force(versions: Sequence[Version], days: Days) -> list[Version]:
     """In the period of any of the time zones."""
     bounds = [_bounds(days, LocalDays(zone)) for zone in _zones(versions)]
     return [span.version for span in _spans(versions) if any(span.overlaps(*each) for each in bounds)]
-
-
-def _is_of(version: Version, company: str) -> bool:
-    return any(contract.company == company for contract in version.contracts)
 
 
 def _version(version: Version, company: str | None) -> VersionInForce:

@@ -6,7 +6,17 @@ from typing import Any
 import msgspec
 
 from router.core.events import OrganisationChanged, ShareAdjusted
-from router.core.model import Contract, Fallback, FallbackKind, OrganisationDescription, Supplier, SupplierId
+from router.core.model import (
+    Area,
+    Contract,
+    Fallback,
+    FallbackKind,
+    Membership,
+    OrganisationDescription,
+    PlacePolicy,
+    Supplier,
+    SupplierId,
+)
 from tests.core.builders import SUPPLIER, Bench, agent, offers, organisation, portfolio, site, team
 
 BPO = SupplierId("bpo")
@@ -75,11 +85,19 @@ def test_a_transferred_caller_who_hangs_up_was_answered() -> None:
 
 
 def test_without_contracts_nothing_is_kept() -> None:
-    bench = Bench(msgspec.structs.replace(two_suppliers(), contracts=()))
+    """Also where answers are watched for their announcement."""
+    area = Area(area_id="eu", members=(Membership("IT"),))
+    bench = Bench(
+        msgspec.structs.replace(two_suppliers(), contracts=(), areas=(area,), place=PlacePolicy(area_id="eu"))
+    )
     bench.arrive(0, "c1")
     bench.hang_up(1, "c1")
+    bench.ready("B1", at=1)
+    bench.talk(2, "c2")
 
-    assert bench.engine.books(now_ms=1_000).excluded_days == ()
+    books = bench.engine.books(now_ms=2_000)
+    assert books.excluded_days == ()
+    assert [day.unannounced for day in books.place_days] == [1]
 
 
 def test_a_reload_counts_who_is_signed_in_by_the_contracts_before_it() -> None:

@@ -263,6 +263,7 @@ def test_an_adjustment_that_cannot_be_true_is_refused(given: Adjustment, reason:
 def test_adjustments_may_take_away_what_others_have_added_and_the_last_day_may_be_corrected() -> None:
     book = ShareBook([contract(valid_until=date(2018, 5, 31), unit=ShareUnit.AGENT_HOURS)])
     day = date(2018, 5, 30)
+    assert book.records["c"].outlook(NOON_MS).total == 0
 
     book.adjust(adjustment(day, calls=2, talk_ms=5, agent_ms=7_200_000))
     book.adjust(adjustment(day, calls=-2, talk_ms=-5, agent_ms=-3_600_000))
