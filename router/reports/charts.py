@@ -78,26 +78,31 @@ def _draw(axes: Axes, spans: Sequence[Span], rows: Sequence[Sequence[Figure]]) -
 
 
 def share_chart(contract: ContractShare) -> bytes:
-    """The share of a contract by month, and cumulated day by day, against the target; hollow bars are incomplete."""
+    """The share of a contract by month, and cumulated day by day, against the target; dotted months are incomplete."""
     months = [part for part in contract.months if part.corrected.share_bp is not None]
     cumulated = list(_cumulated(contract))
     with rc_context(_STYLE):
         drawing = Drawing(figsize=(9.4, 3.4), layout="constrained")
         axes = drawing.subplots()
         for part in months:
-            _draw_month(axes, part, is_first=part is months[0])
+            axes.plot(
+                [part.first_day.toordinal(), part.until.toordinal()], [_share(part)] * 2, color=_LINES[0][0],
+                linewidth=4, solid_capstyle="butt", linestyle="-" if part.is_complete else ":",
+                label="by month" if part is months[0] else None,
+            )  # fmt: skip
         axes.plot(
             [day for day, _ in cumulated], [share for _, share in cumulated], color=_LINES[1][0], linewidth=1.5,
             marker=_LINES[1][1] if len(cumulated) < _MARKED else "", markersize=4, label="cumulated from the first day",
         )  # fmt: skip
         _draw_target(axes, contract.months)
-        shares = [share for _, share in cumulated] + [_share(part) for part in months]
-        lowest = min([*shares, *(part.goal_bp / 100 for part in contract.months)])
+        shown = [share for _, share in cumulated] + [_share(part) for part in months]
+        shown += [part.goal_bp / 100 for part in contract.months]
         # Room for a line at 100 %.
-        axes.set_ylim(max(0, 10 * ((lowest - 5) // 10)), 101)
+        axes.set_ylim(max(-1, 5 * ((min(shown) - 1) // 5)), min(101, 5 * ((max(shown) + 6) // 5)))
         axes.set_ylabel(f"% in {contract.territory}")
         starts = [part.first_day.toordinal() for part in contract.months]
-        axes.set_xticks(starts, [part.name.partition(" to ")[0] for part in contract.months], rotation=45, ha="right")
+        labels = [part.name.partition(" to ")[0] for part in contract.months]
+        axes.set_xticks(starts, labels, rotation=45, ha="right")
         axes.set_xlim(contract.whole.first_day.toordinal(), contract.whole.until.toordinal())
         axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
         axes.set_axisbelow(True)
@@ -106,14 +111,6 @@ def share_chart(contract: ContractShare) -> bytes:
         out = io.BytesIO()
         drawing.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue()
-
-
-def _draw_month(axes: Axes, part: Part, *, is_first: bool) -> None:
-    first, until = part.first_day.toordinal(), part.until.toordinal()
-    axes.bar(
-        first, _share(part), width=until - first, align="edge", linewidth=0.8, edgecolor=_LINES[0][0],
-        color="#A9CCE3" if part.is_complete else "white", label="by month" if is_first else None,
-    )  # fmt: skip
 
 
 def _draw_target(axes: Axes, months: Sequence[Part]) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from msgspec.structs import asdict
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -115,7 +116,12 @@ def _contract_table(contract: ContractShare) -> Table:
     table = Table(title=_title(contract), title_justify="left", title_style="bold")
     table.add_column("")
     has_corrections = bool(contract.corrections)
-    for name in (f"in {contract.territory}", "all", "share", *(("counted", "correction") if has_corrections else ())):
+    for name in (
+        f"in {escape(contract.territory)}",
+        "all",
+        "share",
+        *(("counted", "correction") if has_corrections else ()),
+    ):
         table.add_column(name, justify="right")
     for name in ("target", ""):
         table.add_column(name)
@@ -125,7 +131,7 @@ def _contract_table(contract: ContractShare) -> Table:
         if part is contract.whole:
             table.add_section()
         work = part.corrected
-        corrections = (_of(part.counted, contract.unit), _correction_of(part, contract.unit)) if has_corrections else ()
+        corrections = (_before(part, contract.unit), _correction_of(part, contract.unit)) if has_corrections else ()
         table.add_row(
             part.name + ("" if part.is_complete else " (incomplete)"),
             _amount(work.inside, contract.unit),
@@ -177,8 +183,8 @@ def _title(contract: ContractShare) -> str:
 
 _UNITS = {
     ShareUnit.CALLS: "answered calls",
-    ShareUnit.SECONDS: "time of conversation",
-    ShareUnit.AGENT_HOURS: "agent hours",
+    ShareUnit.SECONDS: "time of conversation (h:mm)",
+    ShareUnit.AGENT_HOURS: "time signed in (h:mm)",
 }
 
 
@@ -222,25 +228,31 @@ def _seconds(ms: int | None) -> str:
 
 
 def _amount(amount: int, unit: ShareUnit) -> str:
-    """In calls, or in hours and minutes, rounded down."""
+    """In calls, or in hours and minutes."""
     if unit is ShareUnit.CALLS:
         return f"{amount:,}"
     minutes = abs(amount) // 60_000
-    return f"{'-' if amount < 0 else ''}{minutes // 60:,} h {minutes % 60:02} min"
+    return f"{'-' if amount < 0 else ''}{minutes // 60:,}:{minutes % 60:02}"
 
 
 def _signed(amount: int, unit: ShareUnit) -> str:
     return ("+" if amount > 0 else "") + _amount(amount, unit)
 
 
-def _of(work: Work, unit: ShareUnit) -> str:
-    return f"{_amount(work.inside, unit)} of {_amount(work.total, unit)}, {_share(work)}"
+def _before(part: Part, unit: ShareUnit) -> str:
+    """What was counted, where it was corrected."""
+    work = part.counted
+    return f"{_amount(work.inside, unit)} of {_amount(work.total, unit)}, {_share(work)}" if _is_corrected(part) else ""
 
 
 def _correction_of(part: Part, unit: ShareUnit) -> str:
-    if not part.correction_total and not part.correction_inside:
+    if not _is_corrected(part):
         return ""
     return f"{_signed(part.correction_inside, unit)} of {_signed(part.correction_total, unit)}"
+
+
+def _is_corrected(part: Part) -> bool:
+    return bool(part.correction_total or part.correction_inside)
 
 
 def _share(work: Work) -> str:
@@ -256,12 +268,16 @@ def _goal(asked: VersionTarget) -> int:
 
 
 def _correction_words(each: Correction) -> str:
-    amounts = {words: getattr(each, name) for name, words in _CORRECTED.items()}
-    told = ", ".join(f"{amount:+,} {words}" for words, amount in amounts.items() if amount)
-    return f"{each.day}, {each.country}: {told}; {each.reason} ({each.made_by}, {each.made_at})"
+    amounts = [f"{each.calls:+,} calls"] if each.calls else []
+    amounts += [f"{_clock(each.talk_ms)} of conversation"] if each.talk_ms else []
+    amounts += [f"{_clock(each.agent_ms)} signed in"] if each.agent_ms else []
+    return f"{each.day}, {each.country}: {', '.join(amounts)}; {each.reason} ({each.made_by}, {each.made_at})"
 
 
-_CORRECTED = {"calls": "calls", "talk_ms": "ms of conversation", "agent_ms": "ms signed in"}
+def _clock(ms: int) -> str:
+    """Hours, minutes and seconds more, or fewer."""
+    seconds = abs(ms) // 1000
+    return f"{'-' if ms < 0 else '+'}{seconds // 3_600:,}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 _PERIODS = {
@@ -295,10 +311,10 @@ def share_as_page(report: ShareReport) -> str:
     charts = {each.contract_id: base64.b64encode(share_chart(each)).decode("ascii") for each in report.contracts}
     filters: dict[str, Callable[..., object]] = {
         "amount": _amount,
+        "before": _before,
         "correction": _correction_of,
         "goal": _goal,
         "months": _months,
-        "of": _of,
         "percent": _percent,
         "share": _share,
         "terms": _term_words,

@@ -22,6 +22,7 @@ from router.core.shares import Adjustment, ContractDay
 from router.core.snapshot import GatesState
 from router.reports.monthly import ReportError
 from router.reports.share import Counted, Days, Part, ShareReport, Standing, share_report
+from router.reports.share_pages import share_as_view
 from router.service.decider import Decider, Version
 from tests.reports.half_year import ms
 from tests.reports.journals import purge, snapshot, write_journal
@@ -372,6 +373,7 @@ def test_the_terminal_shows_shares_corrections_and_what_is_missing(run: Run) -> 
     assert "Contract out: bpo for tel (outsourced), answered calls" in told
     assert "2017-05-04 to 2017-05-31 4 4 100.00 % 4 of 5, 80.00 % 0 of -1 80.00 % kept 0 0" in told
     assert "2018-03 1 2 50.00 % 0 of 1, 0.00 % +1 of +1 85.00 % not kept 1 0" in told
+    assert "2017-06 0 0 no data 80.00 % no data 0 0" in told
     assert "2017-05-04 to 2018-05-03 10 11 90.90 % 9 of 11, 81.81 % +1 of 0 85.00 % kept 1 0" in told
     assert "2017-06-15 to 2017-06-30 (incomplete) 1 1 100.00 % 95.00 % kept 0 0" in told
     assert "correction: 2017-05-04, AL: -1 calls; test call (ada, 2018-05-10T10:00:00.000Z)" in told
@@ -418,6 +420,21 @@ def test_the_page_needs_nothing_else_and_shows_text_as_text(run: Run, path: Path
     assert len(outside.asked) == 2
     assert all(each.startswith("data:image/svg+xml;base64,") for each in outside.asked)
     assert "&lt;b&gt;&amp;" in text
+
+
+def test_times_are_hours_and_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "width", 200)
+    hour_ms = 3_600_000
+    made = Adjustment(UNTIL_MS, "out", date(2017, 8, 15), "IT", 0, -90_000, "echo", -hour_ms, "ada")
+    days = contract_days(1_234 * hour_ms, 100 * hour_ms + 59_999)
+    report = share_report(of_counts(days, made, contract=msgspec.structs.replace(OUT, unit=ShareUnit.SECONDS)), YEAR)
+
+    with console.capture() as told:
+        console.print(share_as_view(report))
+
+    lines = [" ".join(line.replace("│", " ").split()) for line in told.get().splitlines()]
+    assert "2017-08 1,233:58 1,333:59 92.50 % 1,234:00 of 1,334:00, 92.50 % -0:01 of -0:01 80.00 % kept 0 0" in lines
+    assert any("IT: -0:01:30 of conversation, -1:00:00 signed in; echo (ada, " in line for line in lines)
 
 
 def test_a_company_sees_its_own_contracts_alone(run: Run) -> None:
