@@ -1,4 +1,4 @@
-"""Runs of one scenario side by side, each in a process of its own."""
+"""Runs of one scenario side by side: where there are several, each in a process of its own."""
 
 import multiprocessing
 from collections.abc import Callable, Sequence
@@ -44,6 +44,13 @@ def play_all(
     Raises:
         RouterError: One of them could not be played.
     """
+    if len(tasks) == 1:
+        (task,) = tasks
+        run = play(
+            scenario, description, limits=limits, off=task.off, journal=task.journal, shard=shard,
+            on_day=lambda _: on_day(),
+        )  # fmt: skip
+        return [run]
     # Not forked: this process may have threads, such as that of a progress bar.
     context = multiprocessing.get_context("spawn")
     processes, places = [], {}

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from router.core.model import OrganisationDescription, ShareUnit
 from router.simulation.centre import Off, Run
-from router.simulation.ledger import START_UP_ANSWERS, ContractCount, DayCount, total_of
+from router.simulation.ledger import START_UP_ANSWERS, ContractCount, DayCount, PlanChange, total_of
 from router.simulation.scenario import Scenario
 
 __all__ = ["Cost", "Row", "RunSummary", "Summary", "as_view", "faults_of", "summarise"]
@@ -64,6 +64,7 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     off: Off | None
     months: tuple[Row, ...]
     in_all: Row
+    plan_changes: tuple[PlanChange, ...]
     overrides: int
     overrides_in_books: int
     breach_count: int
@@ -131,6 +132,7 @@ def _run_summary(run: Run) -> RunSummary:
         off=run.off,
         months=tuple(_row(name, total_of(list(days))) for name, days in months),
         in_all=_row("in all", total_of(run.days)),
+        plan_changes=run.plan_changes,
         overrides=run.overrides,
         overrides_in_books=run.overrides_in_books,
         breach_count=run.breach_count,
@@ -175,6 +177,8 @@ def as_view(summary: Summary) -> RenderableType:
     parts: list[RenderableType] = []
     for run in summary.runs:
         parts += [_waits_table(run, summary.within_s), _shares_table(run)]
+        if run.in_all.counts.plans:
+            parts += [_plans_table(run), *_plan_lines(run)]
     cost = summary.cost
     if cost is not None:
         parts.append(
@@ -246,6 +250,34 @@ def _shares_table(run: RunSummary) -> Table:
             )
         table.add_section()
     return table
+
+
+def _plans_table(run: RunSummary) -> Table:
+    table = _table(f"Move plans, {_title(run)}")
+    for heading in ("plan", ""):
+        table.add_column(heading)
+    for heading in ("answered", "where the work goes", "share", "agents moved", "step"):
+        table.add_column(heading, justify="right")
+    for place, plan in enumerate(run.in_all.counts.plans):
+        for row in (*run.months, run.in_all):
+            counts = row.counts.plans[place]
+            table.add_row(
+                plan.move_plan_id if row is (*run.months, run.in_all)[0] else "",
+                row.name,
+                f"{counts.answered:,}",
+                f"{counts.moved:,}",
+                _share((counts.moved, counts.answered)),
+                f"{counts.agents_moved:,}",
+                counts.step_id or "none yet",
+            )
+        table.add_section()
+    return table
+
+
+def _plan_lines(run: RunSummary) -> Iterator[Text]:
+    for change in run.plan_changes:
+        detail = f": {change.detail}" if change.detail else ""
+        yield Text(f"{change.day} {change.move_plan_id}, {change.rule.replace('_', ' ')}{detail}")
 
 
 def _share_cells(counts: ContractCount) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from router.core import Engine, EventRejected, Limits, RouterError
 from router.core.days import LocalDays
-from router.core.decisions import ConnectCall, Decision, EndCall, FallbackCall, OfferCall, PauseAgent, Rule
+from router.core.decisions import ConnectCall, Decision, EndCall, FallbackCall, OfferCall, PauseAgent, ReportPlan, Rule
 from router.core.events import (
     AgentReady,
     AgentSignedIn,
@@ -43,7 +43,7 @@ from router.journal import Entry, SqliteJournal
 from router.service.decider import Decider
 from router.service.garbage import collecting_seldom
 from router.service.recovery import finish_snapshot, write_snapshot
-from router.simulation.ledger import Breach, DayCount, Ledger
+from router.simulation.ledger import Breach, DayCount, Ledger, PlanChange
 from router.simulation.scenario import Scenario
 from router.simulation.traffic import DrawnCaller, Shifts, callers_of_day
 from router.wire import encode_record
@@ -73,6 +73,8 @@ class Run(Struct, frozen=True, kw_only=True):
     breaches: tuple[Breach, ...]
     """The first ones; there must be none where the share is on."""
     breach_count: int
+    plan_changes: tuple[PlanChange, ...]
+    """What move plans reported, by time."""
     overrides_in_books: int
     """As the engine counted them, in the state that goes into the journal."""
     records: int
@@ -199,11 +201,12 @@ class _Centre:
             agent_id: agent.supplier_id or teams[agent.team_id].supplier_id
             for agent_id, agent in self._organisation.agents.items()
         }
-        talk_percent = {each.site_id: each.talk_percent for each in scenario.sites}
-        self._talk_percent = {
-            agent_id: talk_percent.get(agent.site_id or teams[agent.team_id].site_id, 100)
+        self._site_of = {
+            agent_id: agent.site_id or teams[agent.team_id].site_id
             for agent_id, agent in self._organisation.agents.items()
         }
+        self._talk_percent = dict.fromkeys(self._organisation.sites, 100)
+        self._talk_percent |= {each.site_id: each.talk_percent for each in scenario.sites}
         # Twice a lease, as a platform would.
         self._refresh_every_ms = min(team.talk_lease_s for team in description.teams) * 500
         self._calls: dict[CallId, _Call] = {}
@@ -247,6 +250,7 @@ class _Centre:
             days=tuple(days),
             breaches=tuple(self._ledger.breaches),
             breach_count=self._ledger.breach_count,
+            plan_changes=tuple(self._ledger.plan_changes),
             overrides_in_books=sum(each.overrides for each in books.contract_days),
             records=self._offset,
             rejected=dict(sorted(self._rejected.items())),
@@ -371,6 +375,9 @@ class _Centre:
         elif kind is EndCall:
             assert isinstance(decision, EndCall)
             self._calls.pop(decision.call_id)
+        elif kind is ReportPlan:
+            assert isinstance(decision, ReportPlan)
+            self._ledger.plan_reported(decision, self._calendar.day_of(now_ms), now_ms)
 
     def _announce(self, decision: ConnectCall, now_ms: int) -> None:
         """The caller is told where the agent sits, and may ask for one who sits inside."""
@@ -392,10 +399,12 @@ class _Centre:
             self._ledger.called_back += 1
         else:
             self._ledger.answered_on_line(now_ms - caller.arrived_ms)
+        site_id = self._site_of[offer.agent_id]
         self._ledger.answered(
             caller.call_id,
             offer.portfolio_id,
             self._supplier_of[offer.agent_id],
+            site_id,
             offer.agent_country,
             is_override=offer.rule is Rule.SHARE_OVERRIDE,
             now_ms=now_ms,
@@ -403,7 +412,7 @@ class _Centre:
         if call.asked_ms is not None:
             self._ledger.met += 1
             self._ledger.met_ms += now_ms - call.asked_ms
-        talk_ms = caller.talk_ms * self._talk_percent[offer.agent_id] // 100
+        talk_ms = caller.talk_ms * self._talk_percent[site_id] // 100
         self._later(now_ms + talk_ms, CallEnded(call_id=caller.call_id))
         if talk_ms > self._refresh_every_ms:
             self._later(now_ms + self._refresh_every_ms, CallRefreshed(call_id=caller.call_id))

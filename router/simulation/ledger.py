@@ -9,12 +9,24 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from router.core.days import LocalDays
-from router.core.model import Contract, OrganisationDescription, PortfolioId, ShareUnit, SupplierId
+from router.core.decisions import ReportPlan, Rule
+from router.core.model import (
+    Contract,
+    MovePlan,
+    OrganisationDescription,
+    PortfolioId,
+    ShareUnit,
+    SiteId,
+    SupplierId,
+)
 from router.core.shares import period_from
 
-__all__ = ["START_UP_ANSWERS", "Breach", "ContractCount", "DayCount", "Ledger", "total_of"]
+__all__ = [
+    "START_UP_ANSWERS", "Breach", "ContractCount", "DayCount", "Ledger", "PlanChange", "PlanCount", "total_of",
+]  # fmt: skip
 
 START_UP_ANSWERS = 1_000
 """The lowest share is looked for after so many answers of a period: before, one call is more than a tenth of a point.
@@ -36,6 +48,31 @@ class ContractCount(Struct, frozen=True, kw_only=True):
     """The share of the period when it stood lowest after start-up, as inside and total; None: never after start-up."""
     stands: tuple[int, int]
     """The share of the period in the end, as inside and total."""
+
+
+class PlanCount(Struct, frozen=True, kw_only=True):
+    """Answers that a move plan is about, on a day or in a longer time."""
+
+    move_plan_id: str
+    answered: int
+    moved: int
+    """Of these: at the sites where the work goes."""
+    step_id: str | None
+    """The last step in force in the end; None: none was."""
+    agents_moved: int
+    """Once that step is in force."""
+
+
+class PlanChange(Struct, frozen=True, kw_only=True):
+    """What a move plan reported."""
+
+    at_ms: int
+    day: date
+    move_plan_id: str
+    rule: Rule
+    step_id: str | None
+    next_step_id: str | None
+    detail: str
 
 
 class DayCount(Struct, frozen=True, kw_only=True):
@@ -65,6 +102,7 @@ class DayCount(Struct, frozen=True, kw_only=True):
     """From asking to speaking to one, of those in all."""
     unmet: int
     contracts: tuple[ContractCount, ...]
+    plans: tuple[PlanCount, ...]
 
 
 class Breach(Struct, frozen=True, kw_only=True):
@@ -159,6 +197,35 @@ class _ContractLedger:
         return count
 
 
+class _PlanLedger:
+    """A move plan, counted by where calls were answered."""
+
+    def __init__(self, plan: MovePlan) -> None:
+        self._plan = plan
+        self._portfolios = frozenset(plan.portfolios)
+        self._to_sites = frozenset(plan.to_sites)
+        self._agents_moved = {step.step_id: step.agents_moved for step in plan.steps}
+        self.step_id: str | None = None
+        self._answered = self._moved = 0
+
+    def answered(self, portfolio_id: PortfolioId, site_id: SiteId) -> None:
+        if portfolio_id in self._portfolios:
+            self._answered += 1
+            self._moved += site_id in self._to_sites
+
+    def close_day(self) -> PlanCount:
+        """The counts since the last time, which begin afresh."""
+        count = PlanCount(
+            move_plan_id=self._plan.move_plan_id,
+            answered=self._answered,
+            moved=self._moved,
+            step_id=self.step_id,
+            agents_moved=0 if self.step_id is None else self._agents_moved[self.step_id],
+        )
+        self._answered = self._moved = 0
+        return count
+
+
 class Ledger:
     """Counts until `close_day`."""
 
@@ -173,6 +240,8 @@ class Ledger:
         self._by_parties: defaultdict[tuple[str, SupplierId], list[_ContractLedger]] = defaultdict(list)
         for each in self._contracts.values():
             self._by_parties[each.contract.company, each.contract.supplier_id].append(each)
+        self._plans = {plan.move_plan_id: _PlanLedger(plan) for plan in description.move_plans}
+        self.plan_changes: list[PlanChange] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -191,12 +260,15 @@ class Ledger:
         call_id: str,
         portfolio_id: PortfolioId,
         supplier_id: SupplierId,
+        site_id: SiteId,
         country: str,
         *,
         is_override: bool,
         now_ms: int,
     ) -> None:
         """A call's first answer, of somebody called back too."""
+        for plan in self._plans.values():
+            plan.answered(portfolio_id, site_id)
         for each in self._by_parties[self._company[portfolio_id], supplier_id]:
             if each.is_valid(now_ms):
                 is_inside = country in each.contract.countries
@@ -206,6 +278,21 @@ class Ledger:
                     if len(self.breaches) < _BREACHES_SHOWN:
                         self.breaches.append(each.breach(call_id, now_ms))
                 return
+
+    def plan_reported(self, report: ReportPlan, day: date, now_ms: int) -> None:
+        """A move plan went on, went back or stands still."""
+        self._plans[report.move_plan_id].step_id = report.step_id
+        self.plan_changes.append(
+            PlanChange(
+                at_ms=now_ms,
+                day=day,
+                move_plan_id=report.move_plan_id,
+                rule=report.rule,
+                step_id=report.step_id,
+                next_step_id=report.next_step_id,
+                detail=report.detail,
+            )
+        )
 
     def close_day(self, day: date) -> DayCount:
         """All since the last time; counting begins afresh."""
@@ -225,19 +312,30 @@ class Ledger:
             met_ms=self.met_ms,
             unmet=self.unmet,
             contracts=tuple(each.close_day() for each in self._contracts.values()),
+            plans=tuple(each.close_day() for each in self._plans.values()),
         )
         self._begin()
         return count
 
 
-_SUMS = tuple(name for name in DayCount.__struct_fields__ if name not in ("day", "contracts"))
+_SUMS = tuple(name for name in DayCount.__struct_fields__ if name not in ("day", "contracts", "plans"))
 
 
 def total_of(days: Sequence[DayCount]) -> DayCount:
     """Several days, at least one, as one count."""
     contracts = zip(*(each.contracts for each in days), strict=True)
     sums = {name: sum(getattr(each, name) for each in days) for name in _SUMS}
-    return DayCount(day=days[0].day, **sums, contracts=tuple(_total_of_contract(each) for each in contracts))
+    return DayCount(
+        day=days[0].day,
+        **sums,
+        contracts=tuple(_total_of_contract(each) for each in contracts),
+        plans=tuple(_total_of_plan(each) for each in zip(*(each.plans for each in days), strict=True)),
+    )
+
+
+def _total_of_plan(days: Sequence[PlanCount]) -> PlanCount:
+    answered, moved = sum(each.answered for each in days), sum(each.moved for each in days)
+    return replace(days[-1], answered=answered, moved=moved)
 
 
 def _total_of_contract(days: Sequence[ContractCount]) -> ContractCount:

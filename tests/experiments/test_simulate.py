@@ -44,11 +44,6 @@ def test_two_runs_side_by_side_a_journal_to_report_from_and_a_figure(day: Path, 
     counts = json.loads(report.stdout)["report"]["sections"][0]["spans"][0]["counts"]
     assert counts["answered"] == on["in_all"]["counts"]["answered"]
 
-    again = router("simulate", day, "--journal", journal)
-
-    assert again.returncode == 1
-    assert "exists already" in again.stderr
-
 
 def test_a_bad_scenario_is_refused_before_anything_starts(day: Path, tmp_path: Path) -> None:
     text = day.read_text(encoding="utf-8").replace('portfolio_id = "business"', 'portfolio_id = "busyness"')

@@ -9,11 +9,21 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from router.core.model import Contract, OrganisationDescription, ShareUnit, SupplierId
+from router.core.decisions import Rule
+from router.core.model import (
+    Contract,
+    MovePlan,
+    MoveStep,
+    OrganisationDescription,
+    PortfolioId,
+    ShareUnit,
+    SiteId,
+    SupplierId,
+)
 from router.experiments.charts import shares_chart
 from router.experiments.summary import Summary, as_view, faults_of, summarise
 from router.simulation.centre import Off, Run
-from router.simulation.ledger import Breach, ContractCount, DayCount
+from router.simulation.ledger import Breach, ContractCount, DayCount, PlanChange, PlanCount
 from router.simulation.scenario import Scenario
 from tests.core.builders import agent, organisation, portfolio, team
 
@@ -47,7 +57,7 @@ def day(when: date, *, wait_ms: int, inside: int, overrides: int = 0) -> DayCoun
     )
     return DayCount(
         day=when, arrived=10, answered=8, answered_soon=6, wait_ms=wait_ms, abandoned=2, elsewhere=0, refused=0,
-        called_back=0, missed=0, asked=2, met=2, met_ms=3_000, unmet=0, contracts=(contract,),
+        called_back=0, missed=0, asked=2, met=2, met_ms=3_000, unmet=0, contracts=(contract,), plans=(),
     )  # fmt: skip
 
 
@@ -60,6 +70,7 @@ def run(off: Off | None = None, *, wait_ms: int = 8_000, inside: int = 7, overri
         ),
         breaches=(),
         breach_count=0,
+        plan_changes=(),
         overrides_in_books=overrides,
         records=100,
         rejected={},
@@ -154,6 +165,43 @@ def test_a_share_of_time_is_told_not_to_be_checked() -> None:
     (_, note) = summarise([run()], SCENARIO, description(ShareUnit.AGENT_HOURS)).notes
 
     assert note == "the share of contract protocol is one of agent hours: here its calls are counted, and not checked"
+
+
+def moving() -> tuple[Run, OrganisationDescription]:
+    plan = MovePlan(
+        move_plan_id="home",
+        portfolios=(PortfolioId("gold"),),
+        to_sites=(SiteId("lecce"),),
+        deadline=date(2017, 6, 1),
+        agents=20,
+        steps=(
+            MoveStep(step_id="all", valid_from=date(2017, 6, 1), shares={SiteId("lecce"): 10_000}, agents_moved=20),
+        ),
+    )
+    before = PlanCount(move_plan_id="home", answered=8, moved=0, step_id=None, agents_moved=0)
+    after = PlanCount(move_plan_id="home", answered=8, moved=8, step_id="all", agents_moved=20)
+    days = zip(run().days, (before, after), strict=True)
+    change = PlanChange(
+        at_ms=0, day=date(2017, 6, 1), move_plan_id="home", rule=Rule.STEP_TAKEN, step_id="all", next_step_id=None,
+        detail="gold: 8 calls of at least 5",
+    )  # fmt: skip
+    moved = msgspec.structs.replace(
+        run(),
+        days=tuple(msgspec.structs.replace(each, plans=(count,)) for each, count in days),
+        plan_changes=(change,),
+    )
+    return moved, msgspec.structs.replace(description(), move_plans=(plan,))
+
+
+def test_a_move_plan_is_shown_beside_the_shares() -> None:
+    moved, organisation_of_it = moving()
+
+    words = shown(summarise([moved], SCENARIO, organisation_of_it))
+
+    assert "Move plans, all rules" in words
+    assert "50.000 %" in words
+    assert "2017-06-01 home, step taken: gold: 8 calls of at least 5" in words
+    assert len(shares_chart([moved], organisation_of_it)) > len(shares_chart([run()], description()))
 
 
 @pytest.mark.parametrize("runs", [[run()], [run(), run(Off.SHARE, inside=4)]], ids=["one", "two"])

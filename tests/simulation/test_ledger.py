@@ -7,9 +7,20 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from router.core.model import Contract, OrganisationDescription, PortfolioId, SharePeriod, ShareUnit, SupplierId
+from router.core.decisions import ReportPlan, Rule
+from router.core.model import (
+    Contract,
+    MovePlan,
+    MoveStep,
+    OrganisationDescription,
+    PortfolioId,
+    SharePeriod,
+    ShareUnit,
+    SiteId,
+    SupplierId,
+)
 from router.simulation import ledger as module
-from router.simulation.ledger import DayCount, Ledger, total_of
+from router.simulation.ledger import DayCount, Ledger, PlanCount, total_of
 from tests.core.builders import agent, organisation, portfolio, team
 
 ROME = ZoneInfo("Europe/Rome")
@@ -29,7 +40,7 @@ def description(**given: Any) -> OrganisationDescription:
     plain = Contract(contract_id="c", company="tel", supplier_id=BPO, countries=("IT",), target_bp=8_000)
     return organisation(
         teams=(team("a"),),
-        portfolios=(portfolio("gold", "a"),),
+        portfolios=(portfolio("gold", "a"), portfolio("iron", "a")),
         agents=(agent("a1", "a"),),
         company="tel",
         contracts=(msgspec.structs.replace(plain, **given),),
@@ -38,7 +49,7 @@ def description(**given: Any) -> OrganisationDescription:
 
 def answer(ledger: Ledger, country: str, times: int = 1, *, is_override: bool = False, now_ms: int = NOON_MS) -> None:
     for _ in range(times):
-        ledger.answered("c1", GOLD, BPO, country, is_override=is_override, now_ms=now_ms)
+        ledger.answered("c1", GOLD, BPO, SiteId("laquila"), country, is_override=is_override, now_ms=now_ms)
 
 
 def of_day(ledger: Ledger, day: date = DAY) -> Any:
@@ -124,6 +135,40 @@ def test_the_lowest_share_is_looked_for_after_start_up(monkeypatch: pytest.Monke
 
     # 1 of 3, 2 of 4, 3 of 5, 3 of 6: the days' lowest, and that of both.
     assert of_day(ledger).lowest == (1, 3)
+
+
+def test_a_move_plan_is_counted_by_where_its_calls_were_answered() -> None:
+    plan = MovePlan(
+        move_plan_id="home",
+        portfolios=(GOLD,),
+        to_sites=(SiteId("lecce"),),
+        deadline=date(2017, 6, 30),
+        agents=20,
+        steps=(
+            MoveStep(step_id="half", valid_from=DAY, shares={SiteId("lecce"): 5_000}, agents_moved=10),
+            MoveStep(step_id="all", valid_from=date(2017, 6, 1), shares={SiteId("lecce"): 10_000}, agents_moved=20),
+        ),
+    )
+    ledger = Ledger(msgspec.structs.replace(description(), move_plans=(plan,)))
+    report = ReportPlan(rule=Rule.STEP_TAKEN, move_plan_id="home", step_id="half", next_step_id="all")
+
+    answer(ledger, "IT")
+    before = ledger.close_day(date(2017, 5, 30))
+    ledger.plan_reported(report, DAY, NOON_MS)
+    for portfolio_id, site_id in (("gold", "lecce"), ("gold", "laquila"), ("iron", "lecce")):
+        ledger.answered(
+            "c", PortfolioId(portfolio_id), BPO, SiteId(site_id), "IT", is_override=False, now_ms=NOON_MS
+        )  # fmt: skip
+    after = ledger.close_day(DAY)
+
+    assert before.plans == (PlanCount(move_plan_id="home", answered=1, moved=0, step_id=None, agents_moved=0),)
+    assert after.plans == (PlanCount(move_plan_id="home", answered=2, moved=1, step_id="half", agents_moved=10),)
+    assert total_of([before, after]).plans == (
+        PlanCount(move_plan_id="home", answered=3, moved=1, step_id="half", agents_moved=10),
+    )
+    assert [(change.day, change.rule, change.step_id) for change in ledger.plan_changes] == [
+        (DAY, Rule.STEP_TAKEN, "half")
+    ]
 
 
 def test_days_add_up() -> None:
