@@ -453,7 +453,7 @@ class Engine:
             opens_ms = personal_opens_ms(call, owner)
             if opens_ms is not None and opens_ms <= waited_ms and (not are_gates or self._is_open(call, owner)):
                 if owner.is_free:
-                    self._offer(call, owner, Rule.OWNER)
+                    self._offer(call, owner, self._rule_of_person(call, owner))
                     return
                 if call.place_requested_ms is None:
                     hold_ms = hold_until_ms(call, owner, now)
@@ -463,7 +463,7 @@ class Engine:
                     opens_ms = personal_opens_ms(call, backup)
                     is_reached = opens_ms is not None and opens_ms <= waited_ms
                     if is_reached and (not are_gates or self._is_open(call, backup)):
-                        self._offer(call, backup, Rule.BACKUP)
+                        self._offer(call, backup, self._rule_of_person(call, backup))
                         return
             for ring in call.plan.rings:
                 if ring.opens_ms > waited_ms:
@@ -487,6 +487,11 @@ class Engine:
     def _is_open(self, call: CallRecord, person: AgentRecord) -> bool:
         """Whether no gate keeps the call from its owner or backup."""
         return self._gates.shut(call, person.group, self._now, is_personal=True) is None
+
+    def _rule_of_person(self, call: CallRecord, person: AgentRecord) -> Rule:
+        if self._gates.are_any and self._gates.is_override(call, person.group, self._now):
+            return Rule.SHARE_OVERRIDE
+        return Rule.OWNER if person is call.owner else Rule.BACKUP
 
     def _rule_of_ring(self, call: CallRecord, agent: AgentRecord) -> Rule:
         gates = self._gates

@@ -27,6 +27,10 @@ def offer_path(call: CallRecord, agent: AgentRecord, rule: Rule) -> tuple[int, t
     """The ring, and the way from the client to the agent in words."""
     if rule is Rule.OWNER or rule is Rule.BACKUP:
         return 0, (_client(call), f"{rule} agent {agent.agent_id}")
+    if rule is Rule.SHARE_OVERRIDE and agent in call.people:
+        # They may sit where the portfolio reaches nobody.
+        who = Rule.OWNER if agent is call.owner else Rule.BACKUP
+        return 0, (_client(call), f"{who} agent {agent.agent_id}")
     index, member = call.plan.ring_of[agent.group]
     return index + 1, (_client(call), *member.hops, f"agent {agent.agent_id}")
 

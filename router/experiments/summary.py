@@ -183,8 +183,8 @@ def as_view(summary: Summary) -> RenderableType:
     if cost is not None:
         parts.append(
             Text(
-                f"What the share cost the same callers: mean wait {cost.wait_s:+.2f} s, answered within "
-                f"{summary.within_s} s {cost.within_points:+.2f} points, abandoned {cost.abandoned_points:+.2f} "
+                f"What the {summary.runs[1].off} cost the same callers: mean wait {cost.wait_s:+.2f} s, answered "
+                f"within {summary.within_s} s {cost.within_points:+.2f} points, abandoned {cost.abandoned_points:+.2f} "
                 f"points, {cost.answered:+,} answered",
                 style="bold",
             )

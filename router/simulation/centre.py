@@ -239,6 +239,7 @@ class _Centre:
             if until_ms == ends_ms:
                 # Whatever is due, so that the journal covers the last day whole.
                 self._tell(ends_ms, TimePassed(digest=self._decider.digest))
+                self._follow(ends_ms)
                 self._play([], ends_ms + _LAST_CALLS_MS)
             days.append(self._ledger.close_day(day))
             on_day(days[-1])

@@ -303,6 +303,37 @@ def test_a_waiver_ends_with_the_wait_that_it_was_given_for() -> None:
     assert the_offer(floor.until(NOON + 162)).rule is Rule.SHARE_OVERRIDE
 
 
+def test_a_call_that_goes_abroad_to_its_owner_against_the_share_is_an_override_by_its_rule_too() -> None:
+    """Whoever reads the decisions counts the overrides that the books have."""
+    floor = Floor(centre(wait_s=60), 80, 20)
+    floor.ready("t1", "t2", at=NOON)
+    floor.arrive(NOON + 1, "c1", client_id="K1")
+
+    offer = the_offer(floor.until(NOON + 61))
+
+    assert (offer.agent_id, offer.rule) == ("t1", Rule.SHARE_OVERRIDE)
+    assert "owner" in " ".join(offer.path)
+    floor.connect(NOON + 62, [offer])
+    assert floor.counted() == (80, 101, 1)
+
+
+def test_an_owner_abroad_whom_the_portfolio_does_not_reach_takes_an_override_when_free() -> None:
+    described = centre("l1 t1 t2", wait_s=60)
+    elsewhere = msgspec.structs.replace(
+        described,
+        teams=(*described.teams, team("durres", site_id=SiteId("tirana"))),
+        agents=(agent("l1", "lecce"), agent("t1", "durres"), agent("t2", "tirana")),
+    )
+    floor = Floor(elsewhere, 80, 20)
+    floor.arrive(NOON + 1, "c1", client_id="K1")
+    floor.until(NOON + 61)
+    floor.sign_in(NOON + 62, "t1")
+
+    offer = the_offer(floor.back(NOON + 62, "t1"))
+
+    assert (offer.agent_id, offer.rule, offer.ring) == ("t1", Rule.SHARE_OVERRIDE, 0)
+
+
 def test_an_override_opens_no_gate_for_others() -> None:
     floor = Floor(centre(wait_s=60), 80, 20)
     floor.ready("t1", "t2", at=NOON)
