@@ -353,6 +353,35 @@ def test_a_call_answered_elsewhere_may_leave_a_site_short_of_calls_for_one_that_
     assert offers(decisions) == {"wait": "i1"}
 
 
+def test_of_sites_that_open_together_the_one_that_is_shortest_of_calls_takes_the_call_that_waits() -> None:
+    """Ten calls are 2 and 3 for Cagliari and Lecce, which have them; with the eleventh both are short of calls."""
+    clients = [
+        client(name, "home", ownerships=owned_by(owner)) for name, owner in (("I", "i1"), ("C", "c1"), ("L", "l1"))
+    ]
+    shares = plan(step("s1", 5, "iasi:50 cagliari:20 lecce:30"))
+    floor = Floor(centre(shares, clients=clients), ready="i1 c1 l1")
+    for number, who in enumerate("CCLLLIIII", start=1):
+        floor.answer(FIRST + number, client_id=who)
+    assert the_queueing(floor.arrive(FIRST + 10, "w", countries=("IT",))).rule is Rule.PLAN
+
+    decisions = floor.arrive(FIRST + 11, "i", "I")
+
+    assert offers(decisions) == {"i": "i1", "w": "l1"}
+
+
+def test_a_call_that_goes_to_another_portfolio_waits_for_its_sites_anew() -> None:
+    portfolios = [
+        portfolio("home", "iasi", max_wait_s=60, fallback=Fallback(FallbackKind.PORTFOLIO, "shop")),
+        portfolio("shop", "iasi", "cagliari", max_wait_s=None),
+    ]
+    steps = plan(step("s1", 5, "iasi:100"), portfolios=(HOME, SHOP))
+    floor = Floor(centre(steps, portfolios=portfolios), ready="c1")
+    floor.arrive(FIRST + 1, "a", portfolio_id="home")
+
+    assert offers(floor.until(FIRST + 90.999)) == {}
+    assert the_offer(floor.until(FIRST + 91)).rule is Rule.SPILL
+
+
 def test_an_offer_that_fails_gives_its_call_back_to_the_shares() -> None:
     floor = Floor(centre(plan(spill_after_s=600)), ready="i1 c1")
     offer = the_offer(floor.arrive(FIRST + 1, "a"))
