@@ -50,6 +50,7 @@ class Gates:
         "exclusions",
         "may_have_opened",
         "moves",
+        "open_with_time",
         "place_book",
         "places",
         "shares",
@@ -71,7 +72,9 @@ class Gates:
         self.shares.follow(description.contracts)
         self.moves.follow(description)
         self._guarantee = self.places.policy.guarantee_agents if self.places.policy is not None else 0
-        self.are_any = self._guarantee > 0 or bool(description.contracts or description.move_plans)
+        self.open_with_time = self._guarantee > 0 or bool(description.contracts)
+        """Whether a gate may open though nothing happens; those of move plans tell when they do."""
+        self.are_any = self.open_with_time or bool(description.move_plans)
         """False: every call may go everywhere, and nobody needs to ask."""
         self.are_watched = self.places.policy is not None or bool(description.contracts or description.move_plans)
         """Whether answers are counted here."""

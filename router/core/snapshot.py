@@ -343,6 +343,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "exclusions": "as `excluded_days`",
         "may_have_opened": "false between events",
         "moves": "as `move_plans`",
+        "open_with_time": "in the organisation",
         "place_book": "as `place_days`",
         "places": "in the organisation",
         "shares": "as `contract_days`, `adjustments` and `left_contracts`",

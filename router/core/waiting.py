@@ -153,7 +153,7 @@ class WaitingRoom:
             change_ms = call.queued_ms + portfolio.callback_max_wait_s * 1000
         elif portfolio.max_wait_s is not None:
             change_ms = call.queued_ms + portfolio.max_wait_s * 1000
-        if self._gates.are_any:
+        if self._gates.open_with_time:
             change_ms = min(change_ms, now_ms + _LOOK_AGAIN_MS)
             contract = self._gates.share_limit(call, now_ms)
             if contract is not None:

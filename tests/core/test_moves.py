@@ -30,6 +30,7 @@ from router.core.events import (
     PlanHoldRequested,
     PlanRollbackRequested,
 )
+from router.core.gates import Gates
 from router.core.matching import choose_agent
 from router.core.model import (
     AgentId,
@@ -284,6 +285,21 @@ def test_largest_deficits_never_give_a_site_a_whole_call_too_much(weights: list[
         for site_id, share_bp in shares.items():
             there = sum(each.answered for each in stage.state().sites if each.site_id == site_id)
             assert there - Fraction(share_bp * n, 10_000) < 1
+
+
+def test_a_call_that_was_answered_tells_whom_the_plan_passed_over() -> None:
+    floor = Floor(centre(), ready="l1 i1")
+    floor.talk(FIRST + 1, "a")
+
+    (answer,) = [each for each in floor.explain("a").agents if each.agent_id == "l1"]
+
+    assert (answer.verdict, answer.detail) == ("plan", "plan: lecce has 0 of 0 calls of this step, its share is 0 %")
+    assert "not to supplier own at lecce in IT: " + answer.detail in [each.what for each in floor.explain("a").steps]
+
+
+def test_without_a_plan_nobody_asks_for_one() -> None:
+    assert Gates(centre()).are_any
+    assert not Gates(msgspec.structs.replace(centre(), move_plans=())).are_any
 
 
 # --- A site without anybody idle ---
