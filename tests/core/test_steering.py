@@ -537,7 +537,7 @@ def test_steering_goes_on_after_a_restart() -> None:
 ACTIONS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 7), st.integers(1, 40)), min_size=20, max_size=120)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(actions=ACTIONS, target_bp=st.sampled_from([5_000, 8_000, 9_500]), margin_bp=st.sampled_from([0, 100]))
 def test_no_answer_brings_the_share_below_its_target_but_by_an_override(
     actions: list[tuple[int, int, int]], target_bp: int, margin_bp: int
