@@ -17,7 +17,7 @@ CALLS ?= 2000000
 # How many payloads `make fuzz` sends; a million take a quarter of an hour.
 PAYLOADS ?= 1000000
 
-.PHONY: run test bench soak memory chaos fuzz audit clean
+.PHONY: run test bench year soak memory chaos fuzz audit clean
 
 run: $(VENV)/.run
 	$(BIN)/router run config/laquila --show --always-open --play $(SPEED)
@@ -30,6 +30,10 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.run
 	$(BIN)/python -m benchmarks
+
+# A year of 10,000 calls a day with a supplier abroad, with the rule of the share and without; fails if a share was broken.
+year: $(VENV)/.run
+	$(BIN)/router simulate config/protocol/year.toml --without share
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.faults soak --seconds $(SECONDS) --seed $(SEED)

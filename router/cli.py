@@ -2,17 +2,14 @@
 
 import asyncio
 import contextlib
-import http.client
 import logging
 import math
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple, NoReturn
@@ -26,12 +23,16 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from router.command_line import (
+    CONNECT_TIMEOUT_S,
     AsJson,
     Config,
     UsageError,
+    asked_live,
+    connected,
     console,
     errors,
     help_without_subcommand,
+    in_journal,
     organisation_of,
     print_json,
     working,
@@ -42,11 +43,12 @@ from router.core.events import AgentEvent
 from router.core.explain import Explanation
 from router.core.model import CallId, OrganisationDescription, OwnerMode, PortfolioId
 from router.core.organisation import Organisation
+from router.experiments.commands import simulate
 from router.gateway import Gateway
-from router.journal import SqliteJournal
 from router.journal_tools.compaction import compact
 from router.journal_tools.export import export, prove
 from router.journal_tools.verification import verify
+from router.planning.move_commands import plan_app
 from router.planning.portfolio_commands import portfolio_app
 from router.planning.sizes import too_many_backups
 from router.planning.staffing_commands import roster_app, staffing
@@ -63,10 +65,8 @@ from router.service.app import (
     warnings_of,
 )
 from router.service.decider import Decided
-from router.service.http import read_token
-from router.service.mqtt import BrokerError
-from router.service.recovery import recover
 from router.settings import Settings, SettingsError, load_settings
+from router.share_commands import share_app
 from router.simulation.callers import Caller
 from router.simulation.calllog import LogMapping, read_calls
 from router.simulation.calllog import load_mapping as read_mapping
@@ -75,6 +75,7 @@ from router.simulation.inference import ReplayPolicy, infer
 from router.simulation.play_log import mapped_onto
 from router.simulation.replay import replay as replay_log
 from router.simulation.results import as_json, as_table
+from router.simulation.scenario import ScenarioError
 from router.terminal import (
     decision_line,
     explanation_view,
@@ -91,8 +92,6 @@ __all__ = ["app", "main"]
 _EXIT_ERROR: Final = 1
 _EXIT_INTERRUPTED: Final = 130
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_HTTP_TIMEOUT_S: Final = 10.0
-_CONNECT_TIMEOUT_S: Final = 5.0
 _PLAYER_STOP_S: Final = 4.0
 _PLAY_HOURS: Final = 8.0
 # Slower than life, the router's own limits would run out before callers and agents have acted.
@@ -115,9 +114,12 @@ journal_app = typer.Typer(
 )
 app.add_typer(journal_app, name="journal")
 app.add_typer(portfolio_app, name="portfolio")
+app.add_typer(plan_app, name="plan")
 app.add_typer(roster_app, name="roster")
 app.command()(staffing)
+app.command()(simulate)
 app.add_typer(report_app, name="report")
+app.add_typer(share_app, name="share")
 
 
 Mapping = Annotated[
@@ -140,7 +142,7 @@ def main() -> None:
         status = error.exit_code
         if error.format_message():
             _show_error(f"{error.format_message().rstrip('.')}; see {_path_of(error)} --help")
-    except (OrganisationError, SettingsError) as error:
+    except (OrganisationError, ScenarioError, SettingsError) as error:
         status = _EXIT_ERROR
         _show_problems(error.problems, errors)
     except OSError as error:
@@ -372,7 +374,7 @@ def play(
         url or settings.mqtt.url or embedded_url_of(settings),
         access=access_of(settings),
         shard=settings.mqtt.shard,
-        connect_timeout_s=_CONNECT_TIMEOUT_S,
+        connect_timeout_s=CONNECT_TIMEOUT_S,
     )
     interrupted = False
 
@@ -394,7 +396,7 @@ def play(
 
     async def go() -> None:
         loop = asyncio.get_running_loop()
-        async with _connected(gateway, config):
+        async with connected(gateway, config):
             for number in _STOP_SIGNALS:
                 loop.add_signal_handler(number, interrupt)
             if attached:
@@ -443,22 +445,6 @@ def _recorded_scene(
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-@asynccontextmanager
-async def _connected(gateway: Gateway, config: Path) -> AsyncIterator[None]:
-    """Connect the gateway; failed attempts are told once, in the end."""
-    attempts = logging.getLogger("router.service.mqtt")
-    attempts.setLevel(logging.ERROR)
-    async with AsyncExitStack() as stack:
-        try:
-            await stack.enter_async_context(gateway)
-        except BrokerError as error:
-            raise BrokerError(
-                f"{error}; start a router (router run {config}), or name its broker with --url"
-            ) from error
-        attempts.setLevel(logging.WARNING)
-        yield
 
 
 @app.command()
@@ -524,7 +510,7 @@ def explain(
     The answer goes through all agents. If no router is running, it comes from the journal.
     """
     settings = load_settings(config, os.environ)
-    explanation = _explained_live(settings, call_id)
+    explanation = asked_live(settings, f"/api/explain/{quote(call_id, safe='')}", Explanation)
     if explanation is None:
         explanation = _explained_from_journal(settings, CallId(call_id))
     if json:
@@ -533,44 +519,11 @@ def explain(
         console.print(explanation_view(explanation, show_all=show_all))
 
 
-def _explained_live(settings: Settings, call_id: str) -> Explanation | None:
-    """The running router's answer; None: none is running."""
-    host, port = settings.http.host, settings.http.port
-    # Not urllib, which would send the question to the proxy of the environment.
-    connection = http.client.HTTPConnection(host, port, timeout=_HTTP_TIMEOUT_S)
-    token = read_token(settings.http.token_file)
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    try:
-        connection.request("GET", f"/api/explain/{quote(call_id, safe='')}", headers=headers)
-        answer = connection.getresponse()
-        body = answer.read()
-        if answer.status == http.HTTPStatus.OK:
-            return msgspec.json.decode(body, type=Explanation)
-        _fail(msgspec.json.decode(body, type=dict[str, str])["error"])
-    except (ConnectionRefusedError, socket.gaierror):
-        return None
-    except TimeoutError:
-        _fail(f"the router at {host}:{port} does not answer within {_HTTP_TIMEOUT_S:g} s; look at its log")
-    except (OSError, http.client.HTTPException, msgspec.DecodeError, KeyError):
-        _fail(f"what listens on {host}:{port} is no router; check http.host and http.port of the settings")
-    finally:
-        connection.close()
-
-
 def _explained_from_journal(settings: Settings, call_id: CallId) -> Explanation:
-    file = settings.journal.file
-    if not file.exists():
-        _fail(f"no router is running, and there is no journal {file} either; check the settings")
-    errors.print("no router is running; asking the journal", style="dim")
-    journal = SqliteJournal(file, read_only=True)
-    try:
-        with working("reading the journal", quiet=False):
-            decider = recover(journal, settings.mqtt.shard, limits=limits_of(settings))
-    finally:
-        journal.close()
+    decider = in_journal(settings)
     found = decider.engine.explain(call_id, now_ms=decider.now_ms) if decider is not None else None
     if found is None:
-        _fail(f"the journal {file} knows no call {call_id}, or has forgotten it; check the id")
+        _fail(f"the journal {settings.journal.file} knows no call {call_id}, or has forgotten it; check the id")
     return found
 
 

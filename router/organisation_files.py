@@ -25,12 +25,16 @@ from router.core.errors import OrganisationError, Problem, RouterError
 from router.core.model import (
     Agent,
     AgentId,
+    Area,
     Client,
     ClientId,
+    Contract,
     Id,
     MinutesAMonth,
+    MovePlan,
     OrganisationDescription,
     Ownership,
+    PlacePolicy,
     Portfolio,
     PortfolioId,
     Quality,
@@ -55,7 +59,10 @@ __all__ = ["ClientRow", "clients_file_of", "load_organisation", "read_organisati
 
 Pseudonym = Callable[[str], str]
 
-_TABLES = ("calendars", "hours", "sites", "suppliers", "teams", "portfolios", "segments", "agents", "clients")
+_TABLES = (
+    "calendars", "hours", "sites", "suppliers", "teams", "portfolios", "segments", "agents", "clients", "areas",
+    "contracts", "move_plans", "place",
+)  # fmt: skip
 
 
 class ClientRow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -143,6 +150,10 @@ def read_organisation(path: Path, pseudonym: Pseudonym) -> tuple[OrganisationDes
         default_portfolio=heading.default_portfolio,
         company=heading.company,
         quality=heading.quality,
+        areas=tuple(rows("areas", Area)),
+        place=_only(list(rows("place", PlacePolicy)), problems),
+        contracts=tuple(rows("contracts", Contract)),
+        move_plans=tuple(rows("move_plans", MovePlan)),
         where=path.name,
     )
     return description, tuple(problems)
@@ -154,6 +165,12 @@ def clients_file_of(path: Path) -> Path | None:
     own = {"clients_file": table["clients_file"]} if "clients_file" in table else {}
     file = read_fields(_Heading, own, lambda _field, _message: None).get("clients_file")
     return path.parent / file if isinstance(file, Path) else None
+
+
+def _only(policies: list[PlacePolicy], problems: list[Problem]) -> PlacePolicy | None:
+    """The policy, if there is one."""
+    problems.extend(Problem(other.where, "place", "there can be one [place] only") for other in policies[1:])
+    return policies[0] if policies else None
 
 
 def _rows_in_toml(

@@ -38,6 +38,7 @@ from router.core.events import (
     OfferAccepted,
     OfferDeclined,
     OfferMissed,
+    PlaceRequested,
 )
 from router.core.model import AgentId, CallId, FallbackKind
 from router.gateway import Gateway
@@ -50,6 +51,8 @@ _ANSWER_S: Final = (1.0, 6.0)
 _WRAP_UP_S: Final = (5.0, 25.0)
 _DECLINES: Final = 0.01
 _MISSES: Final = 0.01
+# Of the callers who may choose, so many ask for an agent inside.
+_ASKS_INSIDE: Final = 0.05
 _RINGS_UNTIL_MISSED_S: Final = 15.0
 _BACK_AFTER_PAUSE_S: Final = 60.0
 # Several hundred agents who sign in at one moment must not stand before the first callers for seconds.
@@ -288,9 +291,7 @@ class Platform:
         call_id = caller.event.call_id
         inbox = self._calls[call_id]
         answering: asyncio.Task[None] | None = None
-        patience_ends_s = float("inf")
-        if caller.patience_ms is not None:
-            patience_ends_s = time.monotonic() + caller.patience_ms / 1000 / self._speed
+        patience_ends_s = self._patience_ends_s(caller)
         try:
             while True:
                 try:
@@ -313,8 +314,15 @@ class Platform:
                         answering.cancel()
                     case ConnectCall():
                         # Refused: it took too long, and the call is back in its place.
-                        if await self._send(CallConnected(call_id=call_id)):
+                        announced = decision.agent_country if decision.announcement is not None else None
+                        if not await self._send(CallConnected(call_id=call_id, announced=announced)):
+                            continue
+                        if not (decision.offers_choice and self._random.random() < _ASKS_INSIDE):
                             return await self._talk(caller, decision)
+                        # The agent abroad gives the call back; the caller's patience begins anew.
+                        patience_ends_s = self._patience_ends_s(caller)
+                        await self._send(PlaceRequested(call_id=call_id))
+                        self._start(self._wrap_up(decision))
                     case FallbackCall(kind=FallbackKind.CALLBACK):
                         # The caller hangs up and waits to be called.
                         patience_ends_s = float("inf")
@@ -327,6 +335,12 @@ class Platform:
                 answering.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await answering
+
+    def _patience_ends_s(self, caller: Caller) -> float:
+        """When a caller who begins to wait now hangs up, on the monotonic clock."""
+        if caller.patience_ms is None:
+            return float("inf")
+        return time.monotonic() + caller.patience_ms / 1000 / self._speed
 
     async def _answer(self, offer: OfferCall) -> None:
         chance = self._random.random()

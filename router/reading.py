@@ -165,6 +165,7 @@ def read_value(wanted: Any, value: object, name: str, note: Note, *, from_text: 
         return UNREAD
     if isinstance(bare, type) and issubclass(bare, Struct):
         return read_row(bare, full, prefixed(note, f"{name}, ")) or UNREAD
+    is_told = False
     if get_origin(bare) is tuple and isinstance(full, list):
         item = get_args(bare)[0]
         names = [f"{name} entry {number}" for number in range(1, len(full) + 1)] if len(full) > 1 else [name]
@@ -172,6 +173,7 @@ def read_value(wanted: Any, value: object, name: str, note: Note, *, from_text: 
             read_value(item, entry, entry_name, note, from_text=from_text)
             for entry, entry_name in zip(full, names, strict=False)
         ]
+        is_told = UNREAD in entries
         full = tuple(entry for entry in entries if entry is not UNREAD)
     elif get_origin(bare) is dict and isinstance(full, dict):
         key_type, item = get_args(bare)
@@ -183,7 +185,8 @@ def read_value(wanted: Any, value: object, name: str, note: Note, *, from_text: 
     try:
         return msgspec.convert(full, wanted, strict=not from_text)
     except (msgspec.ValidationError, ValueError):
-        note(name, _mismatch(wanted, value))
+        if not is_told:
+            note(name, _mismatch(wanted, value))
         return UNREAD
 
 
@@ -316,6 +319,8 @@ def _expected(kind: inspect.Type) -> str:
             return " or ".join(_expected(option) for option in kind.types if not isinstance(option, inspect.NoneType))
         case inspect.IntType(ge=int(low), le=int(high)):
             return f"a whole number from {low} to {high}"
+        case inspect.FloatType():
+            return "a number"
         case inspect.StrType(pattern=str(pattern)):
             return _FORMS.get(pattern, f"text that matches {pattern}")
         case inspect.BoolType():
@@ -327,7 +332,7 @@ def _expected(kind: inspect.Type) -> str:
         case inspect.VarTupleType():
             return f"a list of at most {kind.max_length}"
         case inspect.DictType():
-            return "skills with levels, such as { gold = 3, data = 1 }"
+            return "names with numbers, such as { gold = 3, data = 1 }"
         case inspect.StructType():
             return f"a table with {', '.join(field.name for field in kind.fields)}"
         case inspect.DecimalType():

@@ -16,6 +16,7 @@ from router.core.decisions import (
     OfferCall,
     PauseAgent,
     QueueCall,
+    ReportPlan,
     SignOutAgent,
     WithdrawOffer,
 )
@@ -40,6 +41,9 @@ _NEAREST_FIRST = (
     Verdict.CHOSEN,
     Verdict.PASSED_OVER,
     Verdict.UNKNOWN,
+    Verdict.PLAN,
+    Verdict.SHARE,
+    Verdict.GUARANTEE,
     Verdict.AT_WORK,
     Verdict.NOT_READY,
     Verdict.NOT_YET,
@@ -69,6 +73,9 @@ def decision_line(at_ms: int, decision: Decision) -> Text | None:
             what, whom, style = "fallback", f"to {decision.kind} {decision.target}".rstrip(), "red"
         case PauseAgent() | SignOutAgent():
             what, whom, style = "pause", decision.agent_id, "red"
+        case ReportPlan():
+            what, whom, style = "plan", decision.move_plan_id, "cyan"
+            about = f": {decision.detail}"
         case _:
             return None
     # The agent at the end of the path stands in the line already.

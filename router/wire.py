@@ -34,6 +34,7 @@ from router.core.decisions import (
     PauseAgent,
     QueueCall,
     ReleaseAgent,
+    ReportPlan,
     SignOutAgent,
     WithdrawOffer,
 )
@@ -62,8 +63,14 @@ from router.core.events import (
     OfferDeclined,
     OfferMissed,
     OrganisationChanged,
+    PlaceRequested,
+    PlanAdvanceRequested,
+    PlanEvent,
+    PlanHoldRequested,
+    PlanRollbackRequested,
     PlatformResynced,
     RouterResumed,
+    ShareAdjusted,
     TimePassed,
     snake_case,
 )
@@ -224,14 +231,15 @@ def _by_tag(*types: type[_S]) -> Mapping[str, type[_S]]:
 
 INPUT_TYPES: Final[Mapping[str, type[InputEvent]]] = _by_tag(
     CallArrived, CallAbandoned, CallConnected, CallEnded, CallRefreshed, CallTransferred, CallbackRequested,
-    ConnectFailed, AgentSignedIn, AgentReady, AgentNotReady, AgentSignedOut, AgentRefreshed, AgentSuspected,
-    OfferAccepted, OfferDeclined, OfferMissed, PlatformResynced, ReloadRequested,
+    ConnectFailed, PlaceRequested, AgentSignedIn, AgentReady, AgentNotReady, AgentSignedOut, AgentRefreshed,
+    AgentSuspected, OfferAccepted, OfferDeclined, OfferMissed, PlatformResynced, ReloadRequested, ShareAdjusted,
+    PlanHoldRequested, PlanAdvanceRequested, PlanRollbackRequested,
 )  # fmt: skip
 """What may come from outside, by ``type``. `OrganisationChanged`, `RouterResumed` and `TimePassed` are our own."""
 
 OUTPUT_TYPES: Final[Mapping[str, type[OutputMessage]]] = _by_tag(
     OfferCall, WithdrawOffer, ConnectCall, QueueCall, FallbackCall, EndCall, PauseAgent, ReleaseAgent,
-    SignOutAgent, AnswerResync, Accepted, Rejected, RouterStatus, PortfolioStatus,
+    SignOutAgent, AnswerResync, ReportPlan, Accepted, Rejected, RouterStatus, PortfolioStatus,
 )  # fmt: skip
 
 _RECORD_TYPES: Final[Mapping[str, type[Event]]] = {
@@ -257,6 +265,10 @@ def input_topic(event: InputEvent, shard: str) -> str:
             return f"acd/v1/in/{shard}/admin/reload"
         case PlatformResynced():
             return f"acd/v1/in/{shard}/admin/resync"
+        case ShareAdjusted():
+            return f"acd/v1/in/{shard}/admin/share"
+        case PlanEvent():
+            return f"acd/v1/in/{shard}/admin/plan"
         case _:
             raise TypeError(f"{type(event).__name__} is made by the router and never sent to it")
 
@@ -278,6 +290,8 @@ def output_topics(message: Decision | RouterStatus | PortfolioStatus, shard: str
             return (f"acd/v1/out/{shard}/agent/{message.agent_id}",)
         case AnswerResync():
             return (f"acd/v1/out/{shard}/admin/resync",)
+        case ReportPlan():
+            return (f"acd/v1/out/{shard}/admin/plan",)
         case RouterStatus():
             return (router_status_topic(shard),)
         case PortfolioStatus():

@@ -30,7 +30,7 @@ LAYERS = (
     {"simulation", "service", "gateway", "play"},
     {"journal_tools"},
     {"command_line"},
-    {"planning", "reports"},
+    {"experiments", "planning", "reports", "share_commands"},
     {"terminal", "cli", "__main__"},
 )
 """Parts of the router, each of which may import those of its own layer and of the layers before."""

@@ -729,7 +729,7 @@ def test_interrupted_play_hangs_up_and_still_adds_up(environment: dict[str, str]
 
 
 def test_play_without_a_broker_says_what_to_do(main: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router.cli._CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("router.cli.CONNECT_TIMEOUT_S", 0.3)
 
     done = main("play", SMALL)
 

@@ -27,7 +27,7 @@ OUT = "acd/v1/out/main"
 STATUS = {f"{OUT}/status/router", f"{OUT}/status/portfolio/gold"}
 TOPICS = [
     f"{IN}/call/c1", f"{IN}/agent/ana", f"{IN}/agent/bo", f"{IN}/agent/ana/x", f"{IN}/admin/reload",
-    f"{IN}/admin/resync", f"{IN}/other", IN, f"{OUT}/admin/resync",
+    f"{IN}/admin/resync", f"{IN}/admin/share", f"{IN}/other", IN, f"{OUT}/admin/resync", f"{OUT}/admin/share",
     f"{OUT}/call/c1", f"{OUT}/agent/ana", f"{OUT}/agent/bo", f"{OUT}/agent/ana/x", f"{OUT}/admin/reload",
     "acd/v1/in/north/call/c1", "acd/v1/out/north/call/c1", "acd/v1/in/north/agent/ana", "acd/v1/in", "$SYS/x", "x",
     *sorted(STATUS),
@@ -37,7 +37,7 @@ MAY_WRITE = {
     "router": {topic for topic in TOPICS if topic.startswith(f"{OUT}/")},
     "platform": {topic for topic in TOPICS if topic.startswith((f"{IN}/call/", f"{IN}/agent/"))}
     | {f"{IN}/admin/resync"},
-    "supervisor": {f"{IN}/admin/reload"},
+    "supervisor": {f"{IN}/admin/reload", f"{IN}/admin/share"},
     "ana": {f"{IN}/agent/ana"},
     "bo": {f"{IN}/agent/bo"},
 }
@@ -45,7 +45,7 @@ MAY_READ = {
     # Asked for with #, mosquitto matches the level above as well.
     "router": {topic for topic in TOPICS if topic.startswith(f"{IN}/")} | {IN} | STATUS,
     "platform": {topic for topic in TOPICS if topic.startswith(f"{OUT}/")},
-    "supervisor": {f"{OUT}/admin/reload"} | STATUS,
+    "supervisor": {f"{OUT}/admin/reload", f"{OUT}/admin/share"} | STATUS,
     "ana": {f"{OUT}/agent/ana"} | STATUS,
     "bo": {f"{OUT}/agent/bo"} | STATUS,
 }

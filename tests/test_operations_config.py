@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
-from router.core.model import AgentStatus, PortfolioId, TeamId
-from router.core.summary import EngineSummary, PortfolioSummary, TeamSummary
+from router.core import Engine
+from router.core.model import AgentStatus, PortfolioId, ShareUnit, TeamId
+from router.core.shares import Forecast, Outlook
+from router.core.summary import ContractSummary, EngineSummary, PlaceSummary, PortfolioSummary, TeamSummary
 from router.service.metrics import Metrics
 from router.settings import load_settings
 from tests.brokers import free_port
+from tests.core.test_moves import centre
 from tests.requirements import require
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -81,6 +84,18 @@ def exposed() -> str:
         teams=(TeamSummary(team_id=TeamId("t"), agents={AgentStatus.IDLE: 1}),),
         offers={},
         calls_live=0,
+        contracts=(
+            ContractSummary(
+                contract_id="c",
+                outlook=Outlook(ShareUnit.CALLS, 8, 10, 0, 8_000, False, Forecast(8_000, "green")),
+                goal_bp=8_000,
+                margin_bp=0,
+                overrides=0,
+                refused=0,
+            ),
+        ),
+        places=(PlaceSummary(company="c", asked=0, met=0, met_ms=0, unmet=0, unannounced=0),),
+        move_plans=Engine(centre()).summary(now_ms=0).move_plans,
     )
     return Metrics(lambda: summary, version="1.2.3").render()[0].decode()
 

@@ -626,6 +626,50 @@ def example(name: str) -> Organisation:
     return Organisation(load_organisation(file, pseudonym=PSEUDONYM))
 
 
+PLAN = """
+[[move_plans]]
+move_plan_id = "home"
+portfolios = "residential business"
+to_sites = "lecce"
+deadline = 2018-09-30
+agents = 220
+
+[[move_plans.steps]]
+step_id = "first"
+valid_from = 2018-05-14
+shares = {shares}
+agents_moved = {moved}
+{more}
+"""
+
+
+def test_a_move_plan_has_its_steps_below_it(tmp_path: Path) -> None:
+    (plan,) = load(tmp_path, organisation=PLAN.format(shares="{ lecce = 10000 }", moved=220, more="")).move_plans
+
+    assert (plan.portfolios, plan.to_sites, plan.where) == (
+        ("residential", "business"),
+        ("lecce",),
+        "organisation.toml, move_plans entry 1",
+    )
+    assert [(step.step_id, step.valid_from, step.shares) for step in plan.steps] == [
+        ("first", date(2018, 5, 14), {"lecce": 10_000})
+    ]
+
+
+def test_mistakes_in_a_step_are_told_with_the_step(tmp_path: Path) -> None:
+    text = PLAN.format(shares="{ lecce = 10001, roma = 5.5 }", moved='"many"', more="share = 5\n")
+
+    told = {str(problem) for problem in problems(tmp_path, organisation=text)}
+
+    where = "organisation.toml, move_plans entry 1, steps, "
+    assert told == {
+        where + "share: there is no such field: did you mean shares?",
+        where + "shares lecce: 10001 is not a whole number from 0 to 10000",
+        where + "shares roma: 5.5 is not a whole number from 0 to 10000",
+        where + "agents_moved: 'many' is not a whole number from 0 to 1000000",
+    }
+
+
 def test_the_script_writes_the_files_of_laquila_again() -> None:
     written = runpy.run_path(str(CONFIG / "laquila/generate.py"))["files"]()
 

@@ -13,6 +13,7 @@ from router.core.decisions import (
     OfferCall,
     PauseAgent,
     QueueCall,
+    ReportPlan,
     Rule,
     WithdrawOffer,
 )
@@ -43,6 +44,7 @@ def flat(view: RenderableType, width: int = 200) -> str:
 OFFER = OfferCall(
     call_id=CallId("c1"), wait_ms=2_400, rule=Rule.RANK, path=(*PATH, "agent A204"), ring=1, offer_id=OfferId("o1"),
     agent_id=AgentId("A204"), expires_at_ms=0, portfolio_id=PortfolioId("gold-north"),
+    agent_country="IT",
 )  # fmt: skip
 QUEUE = QueueCall(
     call_id=CallId("c1"), wait_ms=0, rule=Rule.ALL_BUSY, path=PATH[:2], portfolio_id=PortfolioId("gold-north"),
@@ -54,6 +56,10 @@ WITHDRAW = WithdrawOffer(
 FALLBACK = FallbackCall(
     call_id=CallId("c1"), wait_ms=9_000, rule=Rule.MAX_WAIT, kind=FallbackKind.MESSAGE, target="later"
 )
+REPORT = ReportPlan(
+    rule=Rule.STEP_TAKEN, move_plan_id="back-to-italy", step_id="pilot", next_step_id=None,
+    detail="step pilot is in force",
+)  # fmt: skip
 PAUSE = PauseAgent(agent_id=AgentId("A204"), rule=Rule.MISSES, path=("team aquila-3", "agent A204"), misses=3)
 
 
@@ -65,6 +71,7 @@ PAUSE = PauseAgent(agent_id=AgentId("A204"), rule=Rule.MISSES, path=("team aquil
         (WITHDRAW, "withdraw c1 from A204 abandoned"),
         (FALLBACK, "fallback c1 to message later max_wait after 9.0 s"),
         (PAUSE, "pause A204 misses team aquila-3"),
+        (REPORT, "plan back-to-italy step_taken: step pilot is in force"),
     ],
 )
 def test_a_decision_is_one_line(decision: Decision, words: str) -> None:
@@ -74,9 +81,22 @@ def test_a_decision_is_one_line(decision: Decision, words: str) -> None:
     assert " ".join(line.plain.split()[1:]) == words
 
 
+def test_every_verdict_can_be_shown() -> None:
+    agents = [answer(f"A{number}", verdict, "why") for number, verdict in enumerate(Verdict)]
+
+    text = flat(explanation_view(explanation(*agents), show_all=True))
+
+    assert all(verdict.replace("_", " ") in text for verdict in Verdict)
+
+
 def test_a_decision_that_only_follows_from_others_is_not_shown() -> None:
     connect = ConnectCall(
-        call_id=CallId("c1"), wait_ms=0, rule=Rule.ACCEPTED, offer_id=OfferId("o1"), agent_id=AgentId("A204")
+        call_id=CallId("c1"),
+        wait_ms=0,
+        rule=Rule.ACCEPTED,
+        offer_id=OfferId("o1"),
+        agent_id=AgentId("A204"),
+        agent_country="IT",
     )
 
     assert decision_line(0, connect) is None

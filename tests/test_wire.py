@@ -39,6 +39,7 @@ from router.core.events import (
     OrganisationChanged,
     PlatformResynced,
     RouterResumed,
+    ShareAdjusted,
     TimePassed,
 )
 from router.core.model import (
@@ -122,7 +123,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "caller": st.from_regex(r"\A[0-9a-f]{32}\Z"),
     "skills": st.lists(SKILL_NEEDS, max_size=16).map(tuple),
     "language": st.from_regex(r"\A[a-z]{2,3}\Z"),
-    "country": COUNTRIES,
+    **dict.fromkeys(("country", "announced"), COUNTRIES),
     "countries": st.lists(COUNTRIES, max_size=64).map(tuple),
     "head_start_s": st.integers(-86_400, 86_400),
     "rule": st.sampled_from(Rule),
@@ -134,6 +135,9 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("wait_ms", "expires_at_ms", "position", "misses", "since_ms"), st.integers(0, 2**53)),
     **dict.fromkeys(("expected_wait_ms", "ring", "offset", "epoch", "waiting"), st.integers(0, 2**53)),
     "oldest_wait_ms": st.integers(0, 2**53),
+    "day": st.dates(),
+    "made_by": st.from_regex(r"\A[^\x00-\x1f\x7f\ud800-\udfff]{1,200}\Z"),
+    **dict.fromkeys(("talk_ms", "agent_ms"), st.integers(-(10**12), 10**12)),
     "sequence": st.integers(0, 2**62 - 1),
     "lease_s": st.integers(10, 86_400),
     "navigation_ms": st.integers(0, 3_600_000),
@@ -143,7 +147,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
         ("unknown_calls", "over_calls", "disputed_calls", "ended_calls", "unknown_agents", "signed_out_agents"),
         st.lists(IDS, max_size=5).map(tuple),
     ),
-    **dict.fromkeys(("callback", "ready", "duplicate", "up"), st.booleans()),
+    **dict.fromkeys(("callback", "ready", "duplicate", "up", "offers_choice", "override"), st.booleans()),
 }
 
 
@@ -155,6 +159,8 @@ def structs(draw: st.DrawFn, types: list[type[msgspec.Struct]]) -> Any:
         strategy = FIELDS.get(field.name, IDS)
         if chosen is Rejected and field.name == "reason":
             strategy = st.sampled_from(Rejection)
+        elif chosen is ShareAdjusted and field.name == "calls":
+            strategy = st.integers(-1_000_000, 1_000_000)
         nullable = type(None) in getattr(field.type, "__args__", ())
         values[field.name] = draw(st.none() | strategy if nullable else strategy)
     return chosen(**values)
@@ -229,7 +235,7 @@ def test_everything_that_happens_outside_can_be_reported() -> None:
     reported = {each for each in INPUT_TYPES.values() if issubclass(each, Event)}
     public = (getattr(events, name) for name in events.__all__ if name not in ("snake_case", "Event"))
     concrete = {each for each in public if issubclass(each, Event)}
-    concrete -= {events.CallEvent, events.AgentEvent, events.PresenceEvent}
+    concrete -= {events.CallEvent, events.AgentEvent, events.PresenceEvent, events.PlanEvent}
 
     assert reported == concrete - {OrganisationChanged, RouterResumed, TimePassed}
 
@@ -402,6 +408,19 @@ def test_reload_belongs_on_its_own_topic() -> None:
     assert "admin/reload" in refused(payload, "acd/v1/in/main/admin/restart").detail
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("reason", ""), ("reason", "two\nlines"), ("made_by", ""), ("day", "4 May"), ("country", "Italy"), ("calls", "1")],
+)
+def test_a_correction_is_of_a_day_and_country_and_says_why_and_by_whom(field: str, value: str) -> None:
+    fields = {"contract_id": "c", "day": "2018-05-03", "country": "IT", "reason": "why", "made_by": "ada", field: value}
+
+    refusal = refused({"v": 1, "id": "e1", "type": "share_adjusted", **fields}, "acd/v1/in/main/admin/share")
+
+    assert refusal.reason is Rejection.UNREADABLE
+    assert field in refusal.detail
+
+
 def test_no_refusal_repeats_a_number() -> None:
     number = "+39 333 765 43 21 withheld"
     for fields in (
@@ -499,7 +518,7 @@ def test_every_decision_can_be_sent() -> None:
 
 OFFER = OfferCall(
     rule=Rule.OWNER, path=("client k1", "agent a1"), call_id=CallId("c1"), wait_ms=0, ring=0, offer_id=OfferId("o1"),
-    agent_id=AgentId("a1"), expires_at_ms=20_000, portfolio_id=PortfolioId("gold"),
+    agent_id=AgentId("a1"), expires_at_ms=20_000, portfolio_id=PortfolioId("gold"), agent_country="IT",
 )  # fmt: skip
 
 
@@ -518,6 +537,8 @@ def test_a_decision_looks_like_this_on_the_wire() -> None:
         "agent_id": "a1",
         "expires_at_ms": 20_000,
         "portfolio_id": "gold",
+        "agent_country": "IT",
+        "offers_choice": False,
         "callback": False,
     }
 
@@ -543,7 +564,7 @@ OF_OFFER: dict[str, Any] = OF_CALL | OF_AGENT | {"offer_id": OfferId("o1")}
     [
         (OFFER, (CALL_SIDE, AGENT_SIDE)),
         (WithdrawOffer(**OF_OFFER), (CALL_SIDE, AGENT_SIDE)),
-        (ConnectCall(**OF_OFFER), (CALL_SIDE, AGENT_SIDE)),
+        (ConnectCall(**OF_OFFER, agent_country="IT"), (CALL_SIDE, AGENT_SIDE)),
         (EndCall(**OF_CALL | OF_AGENT), (CALL_SIDE, AGENT_SIDE)),
         (QueueCall(**OF_CALL, portfolio_id=PortfolioId("gold"), position=1, expected_wait_ms=None), (CALL_SIDE,)),
         (FallbackCall(**OF_CALL, kind=FallbackKind.NUMBER, target="119"), (CALL_SIDE,)),
@@ -571,6 +592,10 @@ def test_a_message_goes_to_all_whom_it_concerns(message: Any, topics: tuple[str,
             "acd/v1/in/s2/agent/a1",
         ),
         (ReloadRequested(), "acd/v1/in/s2/admin/reload"),
+        (
+            ShareAdjusted(contract_id="c", day=date(2018, 5, 3), country="IT", calls=1, reason="why", made_by="ada"),
+            "acd/v1/in/s2/admin/share",
+        ),
     ],
 )
 def test_an_event_is_reported_where_it_happened_and_answered_there(event: InputEvent, topic: str) -> None:

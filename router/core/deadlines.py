@@ -1,4 +1,4 @@
-"""What is due when: one heap of deadlines for calls, agents and pairs of them.
+"""What is due when: one heap of deadlines for calls, agents, pairs of them and move plans.
 
 A deadline is never taken out; setting a new one for the same purpose makes the old one void, and void ones are dropped
 when they come to the top, or all together once the heap has doubled.
@@ -8,6 +8,7 @@ from enum import IntEnum
 from heapq import heapify, heappop, heappush
 
 from router.core.model import AgentId
+from router.core.moves import MoveRecord
 from router.core.queues import CLEAN_FROM
 from router.core.state import NEVER_MS, AgentRecord, CallRecord
 
@@ -25,12 +26,14 @@ class Due(IntEnum):
     """An agent: nothing was heard for a presence lease."""
     COOLDOWN = 3
     """A call and an agent: the agent may be offered the call again."""
+    PLAN = 4
+    """A move plan: the next step's day has come, or its gate is to be looked at again."""
 
 
 # Bound once, for the reason that `model` gives for the statuses.
-_WAKE, _STATUS, _LEASE, _COOLDOWN = Due.WAKE, Due.STATUS, Due.LEASE, Due.COOLDOWN
+_WAKE, _STATUS, _LEASE, _COOLDOWN, _PLAN = Due.WAKE, Due.STATUS, Due.LEASE, Due.COOLDOWN, Due.PLAN
 
-_Subject = CallRecord | AgentRecord | tuple[CallRecord, AgentId]
+_Subject = CallRecord | AgentRecord | tuple[CallRecord, AgentId] | MoveRecord
 DeadlineEntry = tuple[int, int, Due, _Subject]
 """(when, sequence number, what about, whom it concerns)"""
 
@@ -60,6 +63,9 @@ class Deadlines:
     def end_cooldown(self, call: CallRecord, agent: AgentRecord, at_ms: int) -> None:
         # By id: the agent may leave the organisation before the cooldown is over.
         self._set(at_ms, _COOLDOWN, (call, agent.agent_id))
+
+    def look_at(self, plan: MoveRecord, at_ms: int | None) -> None:
+        plan.timer = self._set(at_ms, _PLAN, plan) if at_ms is not None else 0
 
     def next_ms(self) -> int | None:
         """The earliest deadline; None: there is none."""
@@ -107,7 +113,7 @@ class Deadlines:
         self.heap = sorted(entries, key=_when)
         self._sequence = sequence
         for _, number, due, subject in entries:
-            if isinstance(subject, CallRecord):
+            if isinstance(subject, CallRecord | MoveRecord):
                 subject.timer = number
             elif isinstance(subject, AgentRecord):
                 if due is _STATUS:
@@ -136,6 +142,8 @@ def _is_alive(entry: DeadlineEntry) -> bool:
         return subject.timer == sequence
     if type(subject) is AgentRecord:
         return (subject.timer if due is _STATUS else subject.lease_timer) == sequence
-    assert type(subject) is tuple, "a deadline is about a call, an agent, or both"
+    if type(subject) is MoveRecord:
+        return subject.timer == sequence
+    assert type(subject) is tuple, "a deadline is about a call, an agent, both, or a plan"
     # A call that is over is offered to nobody.
     return subject[0].ended_ms is None

@@ -14,7 +14,7 @@ from router.core.model import AgentId, CallId, ClientId, FallbackKind, OfferId, 
 
 __all__ = [
     "AnswerResync", "CallDecision", "ConnectCall", "Decision", "EndCall", "FallbackCall", "OfferCall", "PauseAgent",
-    "QueueCall", "ReleaseAgent", "Rule", "SignOutAgent", "WithdrawOffer",
+    "QueueCall", "ReleaseAgent", "ReportPlan", "Rule", "SignOutAgent", "WithdrawOffer",
 ]  # fmt: skip
 
 
@@ -33,12 +33,24 @@ class Rule(StrEnum):
     RANK = "rank"
     """The freed agent took the call of the smallest rank."""
 
+    SHARE_OVERRIDE = "share_override"
+    """Nobody in the country was free in time, so the call goes abroad although the share of the contract forbids it."""
+
+    SPILL = "spill"
+    """Nobody at a site that is short of calls was free in time, so the call goes where the move plan sends no more."""
+
     # Why the call waits.
     OWNER_HOLD = "owner_hold"
     ALL_BUSY = "all_busy"
     NOBODY_SIGNED_IN = "nobody_signed_in"
     NOT_YET = "not_yet"
     """Agents are idle, but in rings that open later."""
+    SHARE = "share"
+    """Agents abroad are idle, but the share of the contract does not allow another call there."""
+    GUARANTEE = "guarantee"
+    """Agents outside are idle, but too few inside are left for callers who may ask for one."""
+    PLAN = "plan"
+    """Agents are idle, but at sites that have had their share of calls in the present step of the move plan."""
 
     # Why an offer, a call or an agent's state came to an end.
     ACCEPTED = "accepted"
@@ -51,6 +63,8 @@ class Rule(StrEnum):
     CONNECT_TIMEOUT = "connect_timeout"
     CONNECT_FAILED = "connect_failed"
     CALLBACK_REQUESTED = "callback_requested"
+    PLACE_REQUESTED = "place_requested"
+    """The caller has asked for an agent inside."""
     WRAP_UP_OVER = "wrap_up_over"
     TALK_LEASE_EXPIRED = "talk_lease_expired"
     PRESENCE_LEASE_EXPIRED = "presence_lease_expired"
@@ -68,6 +82,17 @@ class Rule(StrEnum):
     UNSERVABLE = "unservable"
     """No agent of the organisation meets what the call needs."""
     CALLBACK_EXPIRED = "callback_expired"
+
+    # What became of a move plan.
+    STEP_TAKEN = "step_taken"
+    """The step's day has come and its gate has passed."""
+    GATE_FAILED = "gate_failed"
+    """The step's day has come, but its gate has not passed: the plan stands still."""
+    GATE_OVERRIDE = "gate_override"
+    """The step was taken on somebody's word, before its day or without its gate."""
+    PLAN_HELD = "plan_held"
+    PLAN_RELEASED = "plan_released"
+    STEP_ROLLED_BACK = "step_rolled_back"
 
 
 class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag=snake_case):
@@ -95,6 +120,12 @@ class OfferCall(CallDecision, frozen=True, kw_only=True):
     expires_at_ms: int
     portfolio_id: PortfolioId
     client_id: ClientId | None = None
+    agent_country: str
+    """Where the agent sits; settled for this call when it is answered."""
+    announcement: str | None = None
+    """What to tell the caller before the conversation, by its name; None: nothing, or it has been told."""
+    offers_choice: bool = False
+    """The agent sits outside: the caller is told that they may ask for one inside (`events.PlaceRequested`)."""
     callback: bool = False
     """The caller is not on the line: on acceptance, dial the client."""
 
@@ -107,10 +138,13 @@ class WithdrawOffer(CallDecision, frozen=True, kw_only=True):
 
 
 class ConnectCall(CallDecision, frozen=True, kw_only=True):
-    """Put caller and agent through. Repeated when an acceptance is repeated."""
+    """Put caller and agent through. Repeated when an acceptance is repeated. The places are as in `OfferCall`."""
 
     offer_id: OfferId
     agent_id: AgentId
+    agent_country: str
+    announcement: str | None = None
+    offers_choice: bool = False
     callback: bool = False
 
 
@@ -176,3 +210,17 @@ class AnswerResync(Decision, frozen=True, kw_only=True):
     """Signed out for the router, or not in the organisation: sign them in."""
     signed_out_agents: tuple[AgentId, ...]
     """They were not in the list, so that the router has signed them out, or will after their call."""
+
+
+class ReportPlan(Decision, frozen=True, kw_only=True):
+    """A move plan has gone on, has gone back or stands still. For people: the router has done what is to be done."""
+
+    move_plan_id: str
+    step_id: str | None
+    """The last step in force; None: none is."""
+    next_step_id: str | None
+    """None: all are in force."""
+    by: str | None = None
+    """Who wanted it so; None: the plan itself."""
+    detail: str = ""
+    """In words, such as what the gate found."""

@@ -23,7 +23,8 @@ from router.core import orders
 from router.core.deadlines import Deadlines, Due
 from router.core.decisions import AnswerResync, Decision, Rule
 from router.core.errors import EventRejected, OrganisationError, Rejection
-from router.core.explain import Explanation, explain_call
+from router.core.explain import Explanation, explain_call, shut_words
+from router.core.gates import Gates
 from router.core.holds import hold_until_ms
 from router.core.matching import choose_agent, personal_opens_ms
 from router.core.model import (
@@ -48,19 +49,25 @@ from router.core.model import (
     OrganisationDescription,
     Outcome,
     PortfolioId,
+    ShareLimit,
     SkillNeed,
     Strategy,
 )
+from router.core.moves import MoveRecord
 from router.core.organisation import Organisation, ownership_on
-from router.core.plans import opens_ms
+from router.core.plans import NOWHERE, opens_ms
 from router.core.roster import Roster
+from router.core.shares import Adjustment
 from router.core.snapshot import (
     EngineState,
+    GatesState,
     PastCalls,
     call_state,
     deadlines_state,
+    gates_state,
     restore_calls,
     restore_deadlines,
+    restore_gates,
     restore_past_calls,
     restore_roster,
     roster_state,
@@ -70,6 +77,7 @@ from router.core.state import (
     Block,
     BlockReason,
     CallRecord,
+    Group,
     Offer,
     PortfolioRecord,
     Requirement,
@@ -88,6 +96,8 @@ _RULE_OF_STRATEGY = {
     Strategy.LEAST_FLEXIBLE: Rule.LEAST_FLEXIBLE,
 }
 
+# Why a call waits although somebody is idle.
+_SHUT = frozenset({Rule.SHARE, Rule.GUARANTEE, Rule.PLAN})
 # Reasons of pauses that nobody asked for; no sender can use brackets.
 _SUSPECT = "(suspect)"
 _RESYNCED = "(resync)"
@@ -108,7 +118,8 @@ class Engine:
         self._out: list[Decision] = []
         self._organisation = Organisation(description)
         self._roster = Roster(self._organisation, plans_max=limits.plans_max, plan_members_max=limits.plan_members_max)
-        self._waiting = WaitingRoom()
+        self._gates = Gates(description)
+        self._waiting = WaitingRoom(self._gates)
         self._deadlines = Deadlines()
         self._tallies = Tallies(description)
         self._calls: dict[CallId, CallRecord] = {}
@@ -116,6 +127,8 @@ class Engine:
         self._past: OrderedDict[CallId, CallRecord] = OrderedDict()
         self._offers_made = 0
         self._offers_by_end: dict[Rule, int] = {}
+        self._gated: list[Group] | None = None
+        """Groups with a gate before them, sorted; None: to be looked up."""
         self._released: list[CallRecord] = []
         """Held calls whose owner is no longer expected in time; routed again when the event is done."""
         self._handlers: dict[type[e.Event], Callable[[Any], None]] = {
@@ -127,6 +140,8 @@ class Engine:
             e.CallTransferred: self._call_transferred,
             e.CallbackRequested: self._callback_requested,
             e.ConnectFailed: self._connect_failed,
+            e.PlaceRequested: self._place_requested,
+            e.ShareAdjusted: self._share_adjusted,
             e.AgentSignedIn: self._agent_signed_in,
             e.AgentReady: self._agent_ready,
             e.AgentNotReady: self._agent_not_ready,
@@ -137,9 +152,14 @@ class Engine:
             e.OfferDeclined: self._offer_declined,
             e.OfferMissed: self._offer_missed,
             e.PlatformResynced: self._platform_resynced,
+            e.PlanHoldRequested: self._plan_commanded,
+            e.PlanAdvanceRequested: self._plan_commanded,
+            e.PlanRollbackRequested: self._plan_commanded,
             e.OrganisationChanged: self._organisation_changed,
             e.RouterResumed: self._router_resumed,
         }
+        for plan in self._gates.moves.records.values():
+            self._look_later(plan)
 
     # --- The door ---
 
@@ -166,7 +186,7 @@ class Engine:
             )
         self._now = now_ms
         self._handlers[type(event)](event)
-        if self._released:
+        if self._released or self._gates.may_have_opened:
             self._route_released()
         if not self._out:
             return ()
@@ -196,10 +216,12 @@ class Engine:
                     self._lease_over(subject)
             elif type(subject) is CallRecord:
                 self._wake(subject)
-            else:
-                assert type(subject) is tuple, "a deadline is about a call, an agent, or both"
+            elif type(subject) is tuple:
                 self._cooldown_over(*subject)
-            if self._released:
+            else:
+                assert type(subject) is MoveRecord, "a deadline is about a call, an agent, both, or a plan"
+                self._look_at_plan(subject)
+            if self._released or self._gates.may_have_opened:
                 self._route_released()
         out = tuple(self._out)
         self._out.clear()
@@ -215,7 +237,8 @@ class Engine:
         if call is None:
             return None
         agents = self._roster.agents
-        return explain_call(call, [agents[agent_id] for agent_id in sorted(agents)], now_ms)
+        agents_sorted = [agents[agent_id] for agent_id in sorted(agents)]
+        return explain_call(call, agents_sorted, self._gates, now_ms, gates_ms=self._now)
 
     def find(self, call_id: CallId) -> CallView | None:
         """Where a live or remembered call stands; None: an unknown call."""
@@ -232,7 +255,7 @@ class Engine:
 
     def summary(self, *, now_ms: int) -> EngineSummary:
         """Counts for metrics and dashboards."""
-        return summarise(self._roster, self._calls, self._offers_by_end, now_ms)
+        return summarise(self._roster, self._calls, self._offers_by_end, self._gates, now_ms, gates_ms=self._now)
 
     def tallies(self) -> tuple[PortfolioMonth, ...]:
         """Every month of every portfolio since the first event, sorted by month, then portfolio."""
@@ -242,6 +265,13 @@ class Engine:
     def counting_since_ms(self) -> int | None:
         """From when on `tallies` count, in milliseconds since the epoch; None: nothing has happened yet."""
         return self._tallies.since_ms
+
+    def books(self, *, now_ms: int) -> GatesState:
+        """The work under contracts, what callers asked for and what was left out, by local day.
+
+        Presence is counted up to *now_ms*, so nothing may be handled at an earlier time afterwards.
+        """
+        return gates_state(self._gates, now_ms)
 
     # --- Snapshots ---
 
@@ -269,6 +299,7 @@ class Engine:
             deadlines_set=self._deadlines.sequence,
             tallies=self._tallies.seen(),
             counting_since_ms=self._tallies.since_ms,
+            gates=gates_state(self._gates, self._now),
         )
         past = list(self._past.values())
         starts = range(0, len(past), part_calls)
@@ -294,19 +325,49 @@ class Engine:
         roster, people = engine._roster, state.roster.agents
         restore_roster(roster, state.roster)
         engine._tallies = Tallies(description, state.tallies, state.counting_since_ms)
+        restore_gates(engine._gates, state.gates, roster, state.now_ms)
         engine._calls, engine._waiting = restore_calls(
-            state.calls, roster, people, engine._organisation.find_client, engine._tallies, state.now_ms
+            state.calls, roster, people, engine._organisation.find_client, engine._tallies, engine._gates, state.now_ms
         )
-        engine._deadlines = restore_deadlines(state.deadlines, state.deadlines_set, engine._calls, roster)
+        engine._gates.may_have_opened = False
+        engine._deadlines = restore_deadlines(
+            state.deadlines, state.deadlines_set, engine._calls, roster, engine._gates.moves.records
+        )
         engine._past.update((call.call_id, call) for call in restore_past_calls(past, roster))
         return engine
 
     def _route_released(self) -> None:
-        while self._released:
+        while self._released or self._gates.may_have_opened:
             released, self._released = self._released, []
             for call in sorted(released, key=_rank):
                 if call.status is CALL_WAITING and call.held_until_ms is not None:
                     self._route_again(call)
+            self._gates.may_have_opened = False
+            if self._gates.are_any:
+                self._look_abroad()
+
+    def _look_abroad(self) -> None:
+        """Gates may have opened: idle agents behind them look for calls that they might not have before."""
+        for group in self._gated_groups():
+            if not len(group.waiting) or group.idle.head() is None:
+                continue
+            for agent in sorted(set(group.idle.living()), key=lambda idle: (idle.idle_since_ms, idle.agent_id)):
+                found = self._waiting.first_for(agent, self._now) if agent.is_free else None
+                if found is not None and self._gates.stage_of(found[0]) is not None:
+                    # Another site may be shorter of calls.
+                    self._route_again(found[0])
+                elif found is not None:
+                    self._waiting.leave(found[0])
+                    self._offer(found[0], agent, found[1])
+                elif not any(call.blocked or call.people for call in group.waiting.living()):
+                    # What is shut to one of them is shut to all.
+                    break
+
+    def _gated_groups(self) -> list[Group]:
+        """The groups with a gate before them, sorted."""
+        if self._gated is None:
+            self._gated = [group for group in self._roster.groups() if self._gates.may_shut(group)]
+        return self._gated
 
     # --- From arrival to an offer or a place in the queue ---
 
@@ -363,6 +424,7 @@ class Engine:
         call.portfolio = record
         call.rank_ms = call.arrived_ms - call.head_start_ms - portfolio.head_start_s * 1000
         call.queued_ms = self._now
+        call.is_share_waived = call.may_spill = False
         call.plan = self._roster.plan_for(record, call.asked, self._now)
         is_closed = not call.callback and not self._organisation.hours[portfolio.portfolio_id].is_open(self._now)
         if is_closed and _is_servable(call):
@@ -380,28 +442,35 @@ class Engine:
         """Offer the call, which stands in no queue, to the best agent it reaches now, else let it wait."""
         now = self._now
         waited_ms = now - call.arrived_ms
+        if call.promise is not None or call.move is not None:
+            self._gates.let_go(call)
+        are_gates = self._gates.are_any
+        if are_gates:
+            self._waive_if_due(call)
         hold_ms: int | None = None
         owner = call.owner
         if owner is not None:
             opens_ms = personal_opens_ms(call, owner)
-            if opens_ms is not None and opens_ms <= waited_ms:
+            if opens_ms is not None and opens_ms <= waited_ms and (not are_gates or self._is_open(call, owner)):
                 if owner.is_free:
-                    self._offer(call, owner, Rule.OWNER)
+                    self._offer(call, owner, self._rule_of_person(call, owner))
                     return
-                hold_ms = hold_until_ms(call, owner, now)
+                if call.place_requested_ms is None:
+                    hold_ms = hold_until_ms(call, owner, now)
         if hold_ms is None:
             for backup in call.backups:
                 if backup.is_free:
                     opens_ms = personal_opens_ms(call, backup)
-                    if opens_ms is not None and opens_ms <= waited_ms:
-                        self._offer(call, backup, Rule.BACKUP)
+                    is_reached = opens_ms is not None and opens_ms <= waited_ms
+                    if is_reached and (not are_gates or self._is_open(call, backup)):
+                        self._offer(call, backup, self._rule_of_person(call, backup))
                         return
             for ring in call.plan.rings:
                 if ring.opens_ms > waited_ms:
                     break
-                agent = choose_agent(ring, call)
+                agent = choose_agent(ring, call, self._gates, now)
                 if agent is not None:
-                    self._offer(call, agent, _RULE_OF_STRATEGY[call.plan.strategy])
+                    self._offer(call, agent, self._rule_of_ring(call, agent))
                     return
         limit = self._limit_reached(call)
         if limit is not None:
@@ -410,8 +479,52 @@ class Engine:
             return
         self._waiting.enter(call, hold_until_ms=hold_ms, now_ms=now)
         self._deadlines.wake(call, self._waiting.next_change_ms(call, now))
+        if self._gates.are_any and call.rule in _SHUT:
+            self._note_shut(call)
         if announce and call.rule is not None:
             self._announce(call, call.rule)
+
+    def _is_open(self, call: CallRecord, person: AgentRecord) -> bool:
+        """Whether no gate keeps the call from its owner or backup."""
+        return self._gates.shut(call, person.group, self._now, is_personal=True) is None
+
+    def _rule_of_person(self, call: CallRecord, person: AgentRecord) -> Rule:
+        if self._gates.are_any and self._gates.is_override(call, person.group, self._now):
+            return Rule.SHARE_OVERRIDE
+        return Rule.OWNER if person is call.owner else Rule.BACKUP
+
+    def _rule_of_ring(self, call: CallRecord, agent: AgentRecord) -> Rule:
+        gates = self._gates
+        if gates.are_any:
+            if gates.is_override(call, agent.group, self._now):
+                return Rule.SHARE_OVERRIDE
+            if gates.is_spill(call, agent.group):
+                return Rule.SPILL
+        return _RULE_OF_STRATEGY[call.plan.strategy]
+
+    def _waive_if_due(self, call: CallRecord) -> bool:
+        """Let the call go where it might not before, if it has waited long enough."""
+        may_spill, may_go_abroad = self._spill_if_due(call), self._waive_share_if_due(call)
+        return may_spill or may_go_abroad
+
+    def _spill_if_due(self, call: CallRecord) -> bool:
+        spill_ms = self._gates.spill_ms(call)
+        if spill_ms is None or spill_ms > self._now:
+            return False
+        call.may_spill = True
+        self._note(call, "may go to any site: nobody free at those that are short of calls")
+        return True
+
+    def _waive_share_if_due(self, call: CallRecord) -> bool:
+        """Let the call go abroad whatever the share, if it has waited long enough and its contract says so."""
+        contract = self._gates.share_limit(call, self._now)
+        if contract is None or contract.contract.then is not ShareLimit.OVERFLOW:
+            return False
+        if self._now - call.queued_ms < contract.contract.wait_s * 1000:
+            return False
+        call.is_share_waived = True
+        self._note(call, f"may go abroad: nobody free in {contract.territory} for {contract.contract.wait_s} s")
+        return True
 
     def _route_again(self, call: CallRecord) -> None:
         self._waiting.leave(call)
@@ -427,6 +540,7 @@ class Engine:
     def _wake(self, call: CallRecord) -> None:
         """Something about a call's wait has changed by itself: look wider, and fall back at the limit."""
         now = self._now
+        self._gates.may_have_opened = self._gates.are_any
         waited_ms = now - call.arrived_ms
         if call.held_until_ms is not None:
             if call.held_until_ms <= now:
@@ -437,12 +551,15 @@ class Engine:
             for ring in call.plan.rings[call.rings_open :]:
                 if ring.opens_ms > waited_ms:
                     break
-                agent = choose_agent(ring, call)
+                agent = choose_agent(ring, call, self._gates, now)
                 if agent is not None:
                     self._waiting.leave(call)
-                    self._offer(call, agent, _RULE_OF_STRATEGY[call.plan.strategy])
+                    self._offer(call, agent, self._rule_of_ring(call, agent))
                     return
             self._waiting.widen(call, now)
+        if call.status is CALL_WAITING and self._gates.are_any and self._waive_if_due(call):
+            self._route_again(call)
+            return
         if call.status is not CALL_WAITING:
             return
         rule = self._limit_reached(call)
@@ -450,7 +567,7 @@ class Engine:
             self._waiting.leave(call)
             self._fall_back(call, rule)
             return
-        call.rule = self._waiting.why(call)
+        call.rule = self._waiting.why(call, now)
         self._deadlines.wake(call, self._waiting.next_change_ms(call, now))
 
     def _limit_reached(self, call: CallRecord) -> Rule | None:
@@ -460,12 +577,23 @@ class Engine:
             return Rule.CALLBACK_EXPIRED if queued_for_ms >= portfolio.callback_max_wait_s * 1000 else None
         if portfolio.max_wait_s is not None and queued_for_ms >= portfolio.max_wait_s * 1000:
             return Rule.MAX_WAIT
+        contract = self._gates.share_limit(call, self._now) if self._gates.are_any else None
+        if contract is not None and queued_for_ms >= contract.contract.wait_s * 1000:
+            # Where the gate is open, the call waits for whoever is free first, as any other does.
+            is_shut = any(self._gates.shut(call, group, self._now) is Rule.SHARE for group in call.plan.ring_of)
+            return Rule.SHARE if is_shut else None
         return None
 
     def _fall_back(self, call: CallRecord, rule: Rule) -> None:
         """Send the call, which stands in no queue, where its portfolio has declared."""
         fallback = call.portfolio.portfolio.fallback
         kind, target = fallback.kind, fallback.target
+        if rule is Rule.SHARE:
+            contract = self._gates.share_limit(call, self._now)
+            assert contract is not None, "only a contract has a share"
+            self._gates.refused(contract, self._now)
+            if contract.contract.then is ShareLimit.CALLBACK:
+                kind, target = FallbackKind.CALLBACK, ""
         if rule is Rule.CALLBACK_EXPIRED or (kind is FallbackKind.CALLBACK and rule is Rule.UNSERVABLE):
             # A call-back that nobody could make would only fail later.
             kind, target = FallbackKind.MESSAGE, ""
@@ -481,7 +609,7 @@ class Engine:
             call.queued_ms = self._now
             self._route(call)
         else:
-            self._end(call, Outcome.FALLBACK)
+            self._end(call, Outcome.FALLBACK, rule)
 
     # --- Offers ---
 
@@ -492,6 +620,9 @@ class Engine:
         ring, path = orders.offer_path(call, agent, rule)
         expires_ms = now + agent.team.team.offer_timeout_s * 1000
         offer = Offer(OfferId(f"o{self._offers_made}"), agent, now, expires_ms, rule, ring, path)
+        if self._gates.are_any:
+            self._note_shut(call)
+            self._gates.offered(call, agent, now)
         call.offer = offer
         call.agent = agent
         call.decided_ms = now
@@ -502,9 +633,24 @@ class Engine:
         self._roster.set_status(agent, AGENT_OFFERED, now)
         self._deadlines.end_status(agent, expires_ms)
         call.note(now, f"offered: {rule}", agent.agent_id, offer.offer_id)
-        self._out.append(orders.offer_call(call, offer, now))
+        told = self._gates.told(call, agent, now)
+        self._out.append(orders.offer_call(call, offer, now, told))
         if agent.held:
             self._review_holds(agent)
+
+    def _note_shut(self, call: CallRecord) -> None:
+        """Tell in the call's story whom a gate kept from it though they were idle, with the numbers of the moment."""
+        told: set[tuple[str, ...]] = set()
+        for group in self._gated_groups():
+            place = call.plan.ring_of.get(group)
+            if place is None or group.idle.head() is None:
+                continue
+            who = group.key[1:4]
+            if who in told or call.plan.rings[place[0]].opens_ms > self._now - call.arrived_ms:
+                continue
+            told.add(who)
+            if self._gates.shut(call, group, self._now) is not None:
+                self._note(call, shut_words(group, self._gates.why_shut(call, group, self._now)))
 
     def _review_holds(self, owner: AgentRecord) -> None:
         """The owner has become less available: what is held for it in vain is routed again."""
@@ -542,7 +688,8 @@ class Engine:
             if given is not None and _answers(event, given):
                 # Said twice: the first answer may have been lost, so it is given again.
                 self._renew_lease(given.agent)
-                self._out.append(orders.connect_call(known, given, self._now))
+                told = self._gates.told(known, given.agent, self._now)
+                self._out.append(orders.connect_call(known, given, self._now, told))
                 return
         call, offer = self._live_offer(event)
         agent = offer.agent
@@ -553,7 +700,8 @@ class Engine:
         self._roster.set_status(agent, AGENT_ACCEPTED, self._now)
         self._deadlines.end_status(agent, self._now + agent.team.team.connect_timeout_s * 1000)
         call.note(self._now, "accepted", agent.agent_id)
-        self._out.append(orders.connect_call(call, offer, self._now))
+        told = self._gates.told(call, agent, self._now)
+        self._out.append(orders.connect_call(call, offer, self._now, told))
 
     def _offer_declined(self, event: e.OfferDeclined) -> None:
         call, offer = self._live_offer(event)
@@ -671,7 +819,7 @@ class Engine:
         if agent.status is AGENT_IDLE:
             self._take(agent)
 
-    def _end(self, call: CallRecord, outcome: Outcome) -> None:
+    def _end(self, call: CallRecord, outcome: Outcome, rule: Rule | None = None) -> None:
         call.status = CALL_ENDED
         call.outcome = outcome
         call.ended_ms = self._now
@@ -679,6 +827,8 @@ class Engine:
         has_waited_in_vain = outcome is Outcome.ABANDONED and call.connected_ms is None
         abandoned_ms = self._now - call.arrived_ms if has_waited_in_vain else None
         self._tallies.ended(call.portfolio.portfolio, outcome, abandoned_ms=abandoned_ms, now_ms=self._now)
+        if self._gates.are_watched or call.promise is not None or call.place_requested_ms is not None:
+            self._gates.ended(call, str(rule or outcome), self._now)
         call.note(self._now, f"ended: {outcome}")
         del self._calls[call.call_id]
         self._past[call.call_id] = call
@@ -692,6 +842,8 @@ class Engine:
         self._renew_lease(agent)
         call.status = CALL_CONNECTED
         self._count_answer(call, agent)
+        if self._gates.are_watched:
+            self._gates.answered(call, agent, event.announced, self._now)
         if call.connected_ms is None:
             call.connected_ms = self._now
         agent.busy_since_ms = self._now
@@ -726,8 +878,11 @@ class Engine:
     def _talked(self, call: CallRecord, agent: AgentRecord) -> None:
         """Caller and agent do not hear each other any more."""
         assert call.answer is not None, "a connected call was answered"
-        call.answer.add_talk(self._now - agent.busy_since_ms)
+        talk_ms = self._now - agent.busy_since_ms
+        call.answer.add_talk(talk_ms)
         call.answer = None
+        if self._gates.are_watched or call.work is not None:
+            self._gates.talked(call, talk_ms)
 
     def _call_refreshed(self, event: e.CallRefreshed) -> None:
         agent = self._live_call(event.call_id, CALL_CONNECTED).agent
@@ -780,6 +935,64 @@ class Engine:
         if agent.is_free:
             self._take(agent)
 
+    def _place_requested(self, event: e.PlaceRequested) -> None:
+        """The caller wants an agent inside: whoever sits elsewhere gives the call back, and it comes before others."""
+        call = self._live_call(event.call_id)
+        if self._gates.places.policy is None:
+            raise EventRejected(Rejection.NO_CHOICE, "the organisation has no [place], so callers have no such choice")
+        if call.place_requested_ms is not None:
+            return
+        now = self._now
+        agent = call.agent if call.status is not CALL_WAITING else None
+        is_inside = agent is not None and not self._gates.places.is_outside(agent.group.key.country, now)
+        self._note(call, "asked for an agent inside")
+        self._gates.requested(call, is_met=is_inside and call.status is CALL_CONNECTED, now_ms=now)
+        is_waiting = call.status is CALL_WAITING
+        if is_waiting:
+            self._waiting.leave(call)
+        inside = self._gates.places.inside(now)
+        asked = call.asked.countries
+        both = tuple(sorted({*asked} & {*inside})) if asked else inside
+        call.asked = call.asked._replace(countries=both or (NOWHERE,))
+        call.plan = self._roster.plan_for(call.portfolio, call.asked, now)
+        if is_waiting:
+            self._route_if_servable(call, announce=False)
+        elif agent is not None and not is_inside:
+            self._give_back(call, agent)
+
+    def _give_back(self, call: CallRecord, agent: AgentRecord) -> None:
+        """The call leaves an agent who did nothing wrong, and looks for somebody else."""
+        if call.status is CALL_CONNECTED:
+            self._talked(call, agent)
+            self._start_wrap_up(agent)
+            call.queued_ms = self._now
+            call.callback = False
+            self._route_if_servable(call, announce=True)
+            return
+        assert call.offer is not None, "an offered call has an offer"
+        self._withdraw(call, call.offer, Rule.PLACE_REQUESTED)
+        self._free(agent)
+        if agent.status is AGENT_IDLE:
+            self._roster.rest(agent, self._now)
+        self._route_if_servable(call, announce=True)
+        if agent.is_free:
+            self._take(agent)
+
+    def _share_adjusted(self, event: e.ShareAdjusted) -> None:
+        self._gates.adjust(
+            Adjustment(
+                made_ms=self._now,
+                contract_id=event.contract_id,
+                day=event.day,
+                country=event.country,
+                calls=event.calls,
+                talk_ms=event.talk_ms,
+                agent_ms=event.agent_ms,
+                reason=event.reason,
+                made_by=event.made_by,
+            )
+        )
+
     def _connect_failed(self, event: e.ConnectFailed) -> None:
         self._not_connected(self._live_call(event.call_id, CALL_ACCEPTED), Rule.CONNECT_FAILED)
 
@@ -808,12 +1021,14 @@ class Engine:
         group_before = agent.group
         is_new_group = self._roster.sit_down(agent, site_id=event.site_id, seat=event.seat, home_country=event.country)
         if is_new_group:
+            self._gated = None
             self._replan()
         elif agent.group is not group_before:
             # Whether clients' owner or backup may take their calls can depend on where the agent sits.
             theirs = [c for c in self._calls.values() if c.status is CALL_WAITING and agent in c.people]
             for call in sorted(theirs, key=_rank):
                 self._route_again(call)
+        self._gates.signed_in(agent, 1, self._now)
         agent.sign_in(self._now)
         self._roster.set_status(agent, AGENT_NOT_READY, self._now, "signed_in")
         agent.lease_ms = None
@@ -838,6 +1053,8 @@ class Engine:
             self._end_wrap_up(agent)
         elif agent.status is AGENT_NOT_READY:
             self._roster.set_status(agent, AGENT_IDLE, self._now)
+            # One more at work inside may be enough for somebody outside to be offered calls.
+            self._gates.may_have_opened = self._gates.are_any
             self._take(agent)
 
     def _agent_not_ready(self, event: e.AgentNotReady) -> None:
@@ -932,6 +1149,8 @@ class Engine:
         agent.busy_ms += handled_ms
         agent.handling.add(handled_ms)
         agent.team.handling.add(handled_ms)
+        if self._gates.are_any:
+            self._gates.handled(agent, handled_ms)
         agent.idle_since_ms = self._now
         self._free(agent)
         if agent.status is AGENT_IDLE:
@@ -948,6 +1167,7 @@ class Engine:
             agent.leaving = False
             agent.next_reason = None
             agent.lease_timer = 0
+            self._gates.signed_in(agent, -1, self._now)
             self._roster.stand_up(agent)
             self._roster.set_status(agent, AGENT_SIGNED_OUT, self._now)
             if agent.removed:
@@ -964,7 +1184,7 @@ class Engine:
 
     def _take(self, agent: AgentRecord) -> None:
         """Give an idle agent the first waiting call that reaches it now, else let it rest."""
-        found = self._waiting.first_for(agent)
+        found = self._waiting.first_for(agent, self._now)
         if found is None:
             self._roster.rest(agent, self._now)
             return
@@ -1004,6 +1224,23 @@ class Engine:
             self._out.append(orders.sign_out_agent(agent, Rule.PRESENCE_LEASE_EXPIRED))
             self._step_back(agent, Rule.PRESENCE_LEASE_EXPIRED)
 
+    # --- Move plans ---
+
+    def _plan_commanded(self, event: e.PlanEvent) -> None:
+        self._out.extend(self._gates.plan_commanded(event, self._now))
+        self._look_later(self._gates.moves.find(event.move_plan_id))
+
+    def _look_at_plan(self, plan: MoveRecord) -> None:
+        """The next step's day has come, or it has come before and its gate may pass now."""
+        reports = plan.look(self._now)
+        if reports:
+            self._out.extend(reports)
+            self._gates.plans_changed()
+        self._look_later(plan)
+
+    def _look_later(self, plan: MoveRecord) -> None:
+        self._deadlines.look_at(plan, plan.next_look_ms(self._now))
+
     # --- The organisation, and the router itself ---
 
     def _replan(self) -> None:
@@ -1027,8 +1264,12 @@ class Engine:
             self._waiting.leave(call)
         self._organisation = organisation
         self._tallies.follow(event.description)
+        self._gates.count_presence(self._now)
+        self._gates.follow(event.description)
+        self._gated = None
         for agent in self._roster.adopt(organisation):
             homeless.extend(self._part_with(agent))
+        self._gates.present_anew(self._signed_in(), self._now)
         for agent in self._roster.agents.values():
             if agent.status is AGENT_IDLE:
                 self._roster.rest(agent, self._now)
@@ -1044,6 +1285,11 @@ class Engine:
                 homeless.append(call)
         for call in sorted(homeless, key=_rank):
             self._route_if_servable(call, announce=False)
+        for plan in self._gates.moves.records.values():
+            self._look_at_plan(plan)
+
+    def _signed_in(self) -> Iterator[AgentRecord]:
+        return (agent for agent in self._roster.agents.values() if agent.status is not AGENT_SIGNED_OUT)
 
     def _part_with(self, agent: AgentRecord) -> list[CallRecord]:
         """Let go of an agent who is not in the new version; returns the call taken back from it, if any."""
@@ -1102,10 +1348,10 @@ class Engine:
         if agent.status is AGENT_OFFERED:
             offer = call.offer = replace(offer, expires_ms=now + team.offer_timeout_s * 1000)
             self._deadlines.end_status(agent, offer.expires_ms)
-            self._out.append(orders.offer_call(call, offer, now))
+            self._out.append(orders.offer_call(call, offer, now, self._gates.told(call, agent, now)))
         elif agent.status is AGENT_ACCEPTED:
             self._deadlines.end_status(agent, now + team.connect_timeout_s * 1000)
-            self._out.append(orders.connect_call(call, offer, now))
+            self._out.append(orders.connect_call(call, offer, now, self._gates.told(call, agent, now)))
 
     # --- The platform's own list ---
 

@@ -4,6 +4,7 @@ Events name facts that a platform, an agent's desktop or operations reported. Th
 from them. Every event is frozen and carries its type as ``type`` on the wire (`router.wire`).
 """
 
+from datetime import date
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -27,8 +28,9 @@ __all__ = [
     "AgentEvent", "AgentNotReady", "AgentReady", "AgentRefreshed", "AgentSignedIn", "AgentSignedOut",
     "AgentSuspected", "CallAbandoned", "CallArrived", "CallConnected", "CallEnded", "CallEvent", "CallRefreshed",
     "CallTransferred", "CallbackRequested", "ConnectFailed", "Event", "LiveAgent", "LiveCall", "OfferAccepted",
-    "OfferDeclined", "OfferMissed", "OrganisationChanged", "PlatformResynced", "PresenceEvent", "RouterResumed",
-    "TimePassed", "snake_case",
+    "OfferDeclined", "OfferMissed", "OrganisationChanged", "PlaceRequested", "PlanAdvanceRequested", "PlanEvent",
+    "PlanHoldRequested", "PlanRollbackRequested", "PlatformResynced", "PresenceEvent",
+    "RouterResumed", "ShareAdjusted", "TimePassed", "snake_case",
 ]  # fmt: skip
 
 
@@ -82,6 +84,9 @@ class CallAbandoned(CallEvent, frozen=True, kw_only=True):
 class CallConnected(CallEvent, frozen=True, kw_only=True):
     """Caller and agent hear each other."""
 
+    announced: Country | None = None
+    """The country that the caller was told before; None: the caller was told nothing."""
+
 
 class CallEnded(CallEvent, frozen=True, kw_only=True):
     """The call is over. Also cancels a call-back that still waits."""
@@ -103,6 +108,14 @@ class CallTransferred(CallEvent, frozen=True, kw_only=True):
 
 class CallbackRequested(CallEvent, frozen=True, kw_only=True):
     """The caller would rather be called back: the call keeps its place and the line is free."""
+
+
+class PlaceRequested(CallEvent, frozen=True, kw_only=True):
+    """The caller asks for an agent inside of the area of `model.PlacePolicy`. Saying so twice does no harm.
+
+    It may come at any time of the call: an agent outside who has the call, or is offered it, gives it back, and the
+    call looks for somebody inside with the arrival it had, before ordinary calls.
+    """
 
 
 class ConnectFailed(CallEvent, frozen=True, kw_only=True):
@@ -202,6 +215,55 @@ class PlatformResynced(Event, frozen=True, kw_only=True):
     calls: Annotated[tuple[LiveCall, ...], Meta(max_length=20_000)] = ()
     """Without call-backs that wait: nobody is on their line."""
     agents: Annotated[tuple[LiveAgent, ...], Meta(max_length=20_000)] = ()
+
+
+Text = Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+\Z")
+"""A line of text for people."""
+
+
+class ShareAdjusted(Event, frozen=True, kw_only=True):
+    """Somebody corrects what was counted for a contract on one day, in one country. It stays beside the counts."""
+
+    contract_id: Annotated[str, PlainId]
+    day: date
+    """In the time zone of the contract."""
+    country: Country
+    calls: Annotated[int, Meta(ge=-1_000_000, le=1_000_000)] = 0
+    """So many more, or fewer."""
+    talk_ms: Annotated[int, Meta(ge=-(10**12), le=10**12)] = 0
+    agent_ms: Annotated[int, Meta(ge=-(10**12), le=10**12)] = 0
+    reason: Annotated[str, Text]
+    """Kept and printed for good: it names no client and holds no number of one."""
+    made_by: Annotated[str, Text]
+
+
+class PlanEvent(Event, frozen=True, kw_only=True):
+    """Operations want something of a move plan."""
+
+    move_plan_id: Annotated[str, PlainId]
+    by: Annotated[str, PlainId]
+    """Who wants it; kept with the plan's history."""
+
+
+class PlanHoldRequested(PlanEvent, frozen=True, kw_only=True):
+    """The plan is to stand still until it is told to advance."""
+
+
+class PlanAdvanceRequested(PlanEvent, frozen=True, kw_only=True):
+    """A hold is to end, and the next step to be taken if its day has come and its gate passes."""
+
+    override: bool = False
+    """Take the next step whatever its day and its gate."""
+
+
+class PlanRollbackRequested(PlanEvent, frozen=True, kw_only=True):
+    """The last step is to be undone, and the plan to stand still until it is told to advance.
+
+    Refused where the shares of the step before would break the share of a contract.
+    """
+
+    override: bool = False
+    """Even so."""
 
 
 class OrganisationChanged(Event, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from router.core.decisions import Rule
+from router.core.gates import Gates
 from router.core.matching import expected_free_ms
 from router.core.model import (
     AgentId,
@@ -24,9 +25,9 @@ from router.core.model import (
 )
 from router.core.organisation import satisfied_after_ms
 from router.core.plans import Shortfall, shortfall
-from router.core.state import AgentRecord, CallRecord
+from router.core.state import AgentRecord, CallRecord, Group
 
-__all__ = ["AgentAnswer", "Explanation", "StepAnswer", "Verdict", "explain_call"]
+__all__ = ["AgentAnswer", "Explanation", "StepAnswer", "Verdict", "explain_call", "shut_words"]
 
 
 class Verdict(StrEnum):
@@ -40,6 +41,9 @@ class Verdict(StrEnum):
     NO_WAY = "no_way"
     OWNER_HOLD = "owner_hold"
     NOT_YET = "not_yet"
+    SHARE = "share"
+    GUARANTEE = "guarantee"
+    PLAN = "plan"
     SIGNED_OUT = "signed_out"
     NOT_READY = "not_ready"
     AT_WORK = "at_work"
@@ -88,14 +92,28 @@ class Explanation(Struct, frozen=True, kw_only=True):
     agents: tuple[AgentAnswer, ...]
 
 
-def explain_call(call: CallRecord, agents: Sequence[AgentRecord], now_ms: int) -> Explanation:
-    """The answer for *agents*, in their order."""
+def shut_words(group: Group, why: str) -> str:
+    """How a call's story tells that a gate kept it from agents of a group."""
+    return f"{_shut_to(group)}{why}"
+
+
+def _shut_to(group: Group) -> str:
+    return f"not to supplier {group.key.supplier_id} at {group.key.site_id} in {group.key.country}: "
+
+
+def explain_call(
+    call: CallRecord, agents: Sequence[AgentRecord], gates: Gates, now_ms: int, *, gates_ms: int
+) -> Explanation:
+    """The answer for *agents*, in their order.
+
+    Gates are asked as of *gates_ms*, the engine's last event: they count as they are asked, and looking must not count.
+    """
     is_waiting = call.status is CallStatus.WAITING
     asked_at_ms = now_ms
     if not is_waiting:
         # A call that was never offered is explained as of its end.
         asked_at_ms = call.decided_ms if call.decided_ms is not None else (call.ended_ms or now_ms)
-    view = _View(call, asked_at_ms, is_waiting)
+    view = _View(call, gates, gates_ms, asked_at_ms, is_waiting)
     return Explanation(
         call_id=call.call_id,
         status=call.status,
@@ -117,12 +135,14 @@ def explain_call(call: CallRecord, agents: Sequence[AgentRecord], now_ms: int) -
 
 class _View(NamedTuple):
     call: CallRecord
+    gates: Gates
+    gates_ms: int
     at_ms: int
     is_waiting: bool
 
 
 def _answer(view: _View, agent: AgentRecord) -> AgentAnswer:
-    call, at_ms, is_waiting = view
+    call, _, _, at_ms, is_waiting = view
     place = call.plan.ring_of.get(agent.group)
     is_personal = _is(agent, call.owner) or _is_backup(agent, call)
     path = _path(call, agent)
@@ -184,7 +204,7 @@ def _reach_ms(call: CallRecord, agent: AgentRecord) -> int:
 
 
 def _as_of_state(view: _View, agent: AgentRecord) -> tuple[Verdict, str, int | None]:
-    call, at_ms, is_waiting = view
+    call, gates, gates_ms, at_ms, is_waiting = view
     found = _state_at(agent, at_ms)
     if found is None:
         return Verdict.UNKNOWN, "what the agent was doing then is no longer remembered", None
@@ -196,8 +216,16 @@ def _as_of_state(view: _View, agent: AgentRecord) -> tuple[Verdict, str, int | N
         case AgentStatus.NOT_READY:
             return Verdict.NOT_READY, f"in a pause {lasting}: {reason}", None
         case AgentStatus.IDLE if is_waiting:
+            is_personal = _is(agent, call.owner) or _is_backup(agent, call)
+            shut = gates.shut(call, agent.group, gates_ms, is_personal=is_personal)
+            if shut is not None:
+                return Verdict(shut), gates.why_shut(call, agent.group, gates_ms), None
             return Verdict.UNKNOWN, "about to be offered the call", at_ms
         case AgentStatus.IDLE:
+            for step in call.steps:
+                if step.at_ms == at_ms and step.what.startswith(_shut_to(agent.group)):
+                    why = step.what.removeprefix(_shut_to(agent.group))
+                    return Verdict(why.partition(":")[0]), why, None
             chosen = call.agent.agent_id if call.agent is not None else "nobody"
             return Verdict.PASSED_OVER, f"idle, but {chosen} came first by rule {call.rule}", None
         case _:

@@ -1,5 +1,6 @@
 """Who may take a call, who is asked first, and when somebody may be expected to be free: pure functions."""
 
+from router.core.gates import Gates
 from router.core.handling import blended_handling_ms, expected_remaining_ms
 from router.core.model import (
     AGENT_ACCEPTED,
@@ -18,13 +19,18 @@ __all__ = [
 ]  # fmt: skip
 
 
-def choose_agent(ring: Ring, call: CallRecord) -> AgentRecord | None:
-    """The idle agent of the ring who is asked first: the strategy's score, then longest idle, then agent id."""
-    best: tuple[int, int, int, str] | None = None
+def choose_agent(ring: Ring, call: CallRecord, gates: Gates, now_ms: int) -> AgentRecord | None:
+    """The idle agent of the ring who is asked first: the strategy's score, then longest idle, then agent id.
+
+    Under a move plan, the site that is shortest of calls comes before all that.
+    """
+    best: tuple[int, int, int, int, str] | None = None
     chosen: AgentRecord | None = None
     by_occupancy = call.plan.strategy is Strategy.LEAST_OCCUPIED
+    are_gates = gates.are_any
+    stage = gates.stage_of(call) if are_gates else None
     for group, score, _ in ring.members:
-        if best is not None and score > best[0]:
+        if best is not None and score > best[1] and stage is None:
             break
         queue = group.idle
         if by_occupancy:
@@ -33,9 +39,9 @@ def choose_agent(ring: Ring, call: CallRecord) -> AgentRecord | None:
         entry = queue.head()
         if entry is not None and call.is_blocked(entry[4]):
             entry = queue.first(lambda agent: not call.is_blocked(agent))
-        if entry is None:
+        if entry is None or (are_gates and gates.shut(call, group, now_ms) is not None):
             continue
-        key = (score, entry[0], entry[1], entry[2])
+        key = (0 if stage is None else -stage.deficit(gates.site_of(group)), score, entry[0], entry[1], entry[2])
         if best is None or key < best:
             best, chosen = key, entry[4]
     return chosen

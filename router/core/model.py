@@ -28,28 +28,38 @@ __all__ = [
     "Agent",
     "AgentId",
     "AgentStatus",
+    "Area",
+    "BasisPoints",
     "CallId",
     "CallStatus",
     "Client",
     "ClientId",
+    "Contract",
     "Fallback",
     "FallbackKind",
     "Hours",
     "Id",
     "Limits",
     "Link",
+    "Membership",
     "MinutesAMonth",
+    "MovePlan",
+    "MoveStep",
     "OfferId",
     "OrganisationDescription",
     "Outcome",
     "OwnerMode",
     "Ownership",
+    "PlacePolicy",
     "PlainId",
     "Portfolio",
     "PortfolioId",
     "Quality",
     "Relaxation",
     "Segment",
+    "ShareLimit",
+    "SharePeriod",
+    "ShareUnit",
     "Site",
     "SiteId",
     "Skill",
@@ -184,7 +194,8 @@ class Site(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A place where agents sit."""
 
     site_id: Annotated[SiteId, Id]
-    country: Country
+    country: Country | None = None
+    """None: agents work from many places, and each says at sign-in in which country; nobody else can sign in."""
     time_zone: str = "Europe/Rome"
     seats: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     """How many may be signed in at once; None: as many as come."""
@@ -351,6 +362,154 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=F
     where: str = ""
 
 
+class Membership(Struct, frozen=True, forbid_unknown_fields=True):
+    """A country's belonging to an area from ``since`` (included) to ``until`` (excluded), by UTC day."""
+
+    country: Country
+    since: date | None = None
+    until: date | None = None
+
+
+class Area(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Countries that a rule treats alike, such as the European Union."""
+
+    area_id: Annotated[str, Id]
+    members: Annotated[tuple[Membership, ...], Meta(min_length=1, max_length=512)]
+    where: str = ""
+
+
+class PlacePolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What callers are told of where the agent sits, and what they may ask for."""
+
+    area_id: Annotated[str, Id]
+    """A caller whose agent sits outside of it may ask for one inside, and gets one in the course of the same call."""
+    announcement: Annotated[str, Meta(max_length=64)] = "agent-in-{country}"
+    """The name of what is played before a conversation; ``{country}`` stands for the agent's."""
+    guarantee_agents: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """Agents outside are offered a call only while so many inside, who could take it, are at work and not needed for
+    callers who have asked."""
+    where: str = ""
+
+
+class ShareUnit(StrEnum):
+    """What the share of a contract is a share of."""
+
+    CALLS = "calls"
+    """Answered calls, each with its first answer."""
+    SECONDS = "seconds"
+    """Time of conversation, each part where it was spoken."""
+    AGENT_HOURS = "agent_hours"
+    """Time signed in. Which calls an agent is given does not change it, but decides whether calls may go abroad."""
+
+
+class SharePeriod(StrEnum):
+    """What the share is kept over; the counts start afresh with each, in local time."""
+
+    MONTH = "month"
+    QUARTER = "quarter"
+    HALF_YEAR = "half_year"
+    YEAR = "year"
+    CONTRACT = "contract"
+    """From `Contract.valid_from` to its end."""
+
+
+class ShareLimit(StrEnum):
+    """What becomes of a call for which nobody in the country was free in time."""
+
+    OVERFLOW = "overflow"
+    """It may be answered abroad, as an override that is counted."""
+    CALLBACK = "callback"
+    REFUSE = "refuse"
+    """It goes to the fallback of its portfolio."""
+
+
+BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
+
+
+class Contract(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much of its work for a client company a supplier does in the country.
+
+    The target is ``target_bp`` or ``baseline_bp``, whichever is more, in hundredths of a percent.
+    """
+
+    contract_id: Annotated[str, Id]
+    company: Annotated[str, Id]
+    supplier_id: Annotated[SupplierId, Id]
+    countries: Annotated[tuple[Country, ...], Meta(min_length=1, max_length=64)]
+    """Work done by agents who sit here is done in the country."""
+    target_bp: BasisPoints
+    baseline_bp: BasisPoints = 0
+    """A share that exists already and must not be reduced."""
+    margin_bp: BasisPoints = 100
+    """A call goes abroad only if the share would stay above the target by so much."""
+    territory: Annotated[str, Meta(max_length=64)] = ""
+    """What the countries are called when people read about them, such as "Italy"; empty: their codes."""
+    unit: ShareUnit = ShareUnit.CALLS
+    period: SharePeriod = SharePeriod.YEAR
+    wait_s: Seconds = 60
+    """How long a call waits for an agent in the country before ``then``."""
+    then: ShareLimit = ShareLimit.OVERFLOW
+    volume: Annotated[int, Meta(ge=1)] | None = None
+    """Expected in a period, in its unit (seconds for agent hours), for the forecast; None: as much as so far."""
+    amber_bp: Annotated[int, Meta(ge=0)] = 9_000
+    red_bp: Annotated[int, Meta(ge=0)] = 10_000
+    """The forecast warns when the share needed of what is still to come reaches these."""
+    valid_from: date | None = None
+    valid_until: date | None = None
+    """Excluded; both are days in ``time_zone``."""
+    time_zone: str = "Europe/Rome"
+    where: str = ""
+
+    @property
+    def goal_bp(self) -> int:
+        return max(self.target_bp, self.baseline_bp)
+
+
+class MoveStep(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where calls are answered from a day on."""
+
+    step_id: Annotated[str, Id]
+    valid_from: date
+    """The step is due at the midnight, in the plan's time zone, with which this day begins."""
+    portfolio_id: Annotated[PortfolioId, Id] | None = None
+    """None: all portfolios of the plan."""
+    shares: dict[Annotated[SiteId, Id], BasisPoints]
+    """By site, in hundredths of a percent; 10,000 in all."""
+    agents_moved: Annotated[int, Meta(ge=0, le=1_000_000)]
+    """Of the plan's agents, so many have moved once this step is in force."""
+
+
+class MovePlan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Work that moves from site to site in dated steps, and what must hold before each.
+
+    A step is taken when its day has come and its gate passes: for each portfolio that it concerns, enough calls were
+    answered since the portfolio's last step, and they were answered about as well as before the move.
+    """
+
+    move_plan_id: Annotated[str, Id]
+    portfolios: Annotated[tuple[Annotated[PortfolioId, Id], ...], Meta(min_length=1, max_length=256)]
+    to_sites: Annotated[tuple[Annotated[SiteId, Id], ...], Meta(min_length=1, max_length=64)]
+    """Where the work goes; what is answered here has moved."""
+    deadline: date
+    agents: Annotated[int, Meta(ge=1, le=1_000_000)]
+    """How many are to move in all."""
+    time_zone: str = "Europe/Rome"
+    spill_after_s: Seconds = 30
+    """A call for which nobody is idle at a site that is short of calls goes anywhere after so long in the queue."""
+    calls_min: Annotated[int, Meta(ge=0, le=10_000_000)] = 200
+    """Answered in the present step, of each portfolio that the next one concerns."""
+    within_s: Annotated[int, Meta(ge=1, le=3_600)] = 20
+    """A call that was answered within this was answered well."""
+    within_target_bp: BasisPoints | None = None
+    """How many of 10,000 are to be answered well; None: as many as before the first step."""
+    within_tolerance_bp: BasisPoints = 500
+    """A step may follow while the share of calls answered well lacks no more than this."""
+    handling_tolerance_bp: BasisPoints = 1_000
+    """A step may follow while the mean handling time is no more than this above that before the first step."""
+    steps: Annotated[tuple[MoveStep, ...], Meta(min_length=1, max_length=512)]
+    where: str = ""
+
+
 class OrganisationDescription(Struct, frozen=True, kw_only=True):
     """An organisation as it was written down: checked and compiled by `organisation.Organisation`."""
 
@@ -366,6 +525,11 @@ class OrganisationDescription(Struct, frozen=True, kw_only=True):
     default_portfolio: PortfolioId = PortfolioId("")
     company: str = "operator"
     """The client company of portfolios that name none."""
+    areas: tuple[Area, ...] = ()
+    place: PlacePolicy | None = None
+    """None: callers are told nothing of the agent's place."""
+    contracts: tuple[Contract, ...] = ()
+    move_plans: tuple[MovePlan, ...] = ()
     quality: Quality = Quality()
     where: str = ""
 

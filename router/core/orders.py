@@ -12,6 +12,7 @@ from router.core.decisions import (
     SignOutAgent,
     WithdrawOffer,
 )
+from router.core.gates import Told
 from router.core.matching import expected_free_ms, expected_wait_ms
 from router.core.model import FallbackKind
 from router.core.state import AgentRecord, CallRecord, Offer
@@ -26,11 +27,15 @@ def offer_path(call: CallRecord, agent: AgentRecord, rule: Rule) -> tuple[int, t
     """The ring, and the way from the client to the agent in words."""
     if rule is Rule.OWNER or rule is Rule.BACKUP:
         return 0, (_client(call), f"{rule} agent {agent.agent_id}")
+    if rule is Rule.SHARE_OVERRIDE and agent in call.people:
+        # They may sit where the portfolio reaches nobody.
+        who = Rule.OWNER if agent is call.owner else Rule.BACKUP
+        return 0, (_client(call), f"{who} agent {agent.agent_id}")
     index, member = call.plan.ring_of[agent.group]
     return index + 1, (_client(call), *member.hops, f"agent {agent.agent_id}")
 
 
-def offer_call(call: CallRecord, offer: Offer, now_ms: int) -> OfferCall:
+def offer_call(call: CallRecord, offer: Offer, now_ms: int, told: Told) -> OfferCall:
     return OfferCall(
         call_id=call.call_id,
         wait_ms=now_ms - call.arrived_ms,
@@ -42,6 +47,9 @@ def offer_call(call: CallRecord, offer: Offer, now_ms: int) -> OfferCall:
         expires_at_ms=offer.expires_ms,
         portfolio_id=call.portfolio.portfolio.portfolio_id,
         client_id=call.client_id,
+        agent_country=offer.agent.group.key.country,
+        announcement=told.announcement,
+        offers_choice=told.offers_choice,
         callback=call.callback,
     )
 
@@ -58,7 +66,7 @@ def withdraw_offer(call: CallRecord, offer: Offer, rule: Rule, now_ms: int) -> W
     )
 
 
-def connect_call(call: CallRecord, offer: Offer, now_ms: int) -> ConnectCall:
+def connect_call(call: CallRecord, offer: Offer, now_ms: int, told: Told) -> ConnectCall:
     return ConnectCall(
         call_id=call.call_id,
         wait_ms=now_ms - call.arrived_ms,
@@ -67,6 +75,9 @@ def connect_call(call: CallRecord, offer: Offer, now_ms: int) -> ConnectCall:
         ring=offer.ring,
         offer_id=offer.offer_id,
         agent_id=offer.agent.agent_id,
+        agent_country=offer.agent.group.key.country,
+        announcement=told.announcement,
+        offers_choice=told.offers_choice,
         callback=call.callback,
     )
 

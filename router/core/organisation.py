@@ -21,11 +21,14 @@ from router.core.model import (
     AgentId,
     Client,
     ClientId,
+    Contract,
     FallbackKind,
+    MovePlan,
     OrganisationDescription,
     Ownership,
     Portfolio,
     PortfolioId,
+    SharePeriod,
     Site,
     SiteId,
     Skill,
@@ -163,6 +166,18 @@ def _problems(description: OrganisationDescription) -> Iterator[Problem]:
         yield from known.client_problems(client)
     for site in description.sites:
         yield from _time_zone_problems(site.where, site.time_zone)
+    for area in description.areas:
+        for member in area.members:
+            if member.since and member.until and member.until <= member.since:
+                yield Problem(area.where, "members", f"{member.country}: until must be later than since")
+    if description.place is not None:
+        yield from known.missing(description.place.where, "area_id", "area", description.place.area_id)
+    for contract in description.contracts:
+        yield from known.contract_problems(contract)
+    yield from _overlapping_contracts(description)
+    for plan in description.move_plans:
+        yield from known.move_plan_problems(plan)
+    yield from _doubly_moved(description)
     if not description.default_portfolio:
         yield Problem(description.where, "default_portfolio", "is missing: unknown callers need a portfolio to go to")
     else:
@@ -182,6 +197,9 @@ def _duplicates(description: OrganisationDescription) -> Iterator[Problem]:
         ("portfolio_id", ((p.portfolio_id, p.where) for p in description.portfolios)),
         ("segment", ((s.segment, s.where) for s in description.segments)),
         ("agent_id", ((a.agent_id, a.where) for a in description.agents)),
+        ("area_id", ((a.area_id, a.where) for a in description.areas)),
+        ("contract_id", ((c.contract_id, c.where) for c in description.contracts)),
+        ("move_plan_id", ((p.move_plan_id, p.where) for p in description.move_plans)),
         ("client_id", ((c.client_id, c.where) for c in description.clients)),
         ("numbers", ((caller, c.where) for c in description.clients for caller in c.callers)),
     )
@@ -208,7 +226,9 @@ class _Known:
             "portfolio": {p.portfolio_id for p in description.portfolios},
             "agent": {a.agent_id for a in description.agents},
             "skill": set(description.skills),
+            "area": {a.area_id for a in description.areas},
         }
+        self.companies = {description.company, *(p.company for p in description.portfolios if p.company is not None)}
 
     def missing(self, where: str, field: str, kind: str, identity: str | None) -> Iterator[Problem]:
         if identity is not None and identity not in self.ids[kind]:
@@ -244,6 +264,29 @@ class _Known:
         yield from self.missing(agent.where, "supplier_id", "supplier", agent.supplier_id)
         for skill in agent.skills:
             yield from self.missing(agent.where, "skills", "skill", skill)
+
+    def contract_problems(self, contract: Contract) -> Iterator[Problem]:
+        yield from self.missing(contract.where, "supplier_id", "supplier", contract.supplier_id)
+        if contract.company not in self.companies:
+            yield Problem(contract.where, "company", f"no portfolio is of company {contract.company!r}")
+        if contract.valid_from and contract.valid_until and contract.valid_until <= contract.valid_from:
+            yield Problem(contract.where, "valid_until", "must be later than valid_from")
+        if contract.period is SharePeriod.CONTRACT and contract.valid_from is None:
+            yield Problem(contract.where, "valid_from", "is missing: the share is kept from then on")
+        if contract.red_bp < contract.amber_bp:
+            yield Problem(contract.where, "red_bp", "must not be less than amber_bp: the warning before it is amber")
+        yield from _time_zone_problems(contract.where, contract.time_zone)
+
+    def move_plan_problems(self, plan: MovePlan) -> Iterator[Problem]:
+        for portfolio_id in plan.portfolios:
+            yield from self.missing(plan.where, "portfolios", "portfolio", portfolio_id)
+        for site_id in plan.to_sites:
+            yield from self.missing(plan.where, "to_sites", "site", site_id)
+        for number, step in enumerate(plan.steps, start=1):
+            for site_id in step.shares:
+                yield from self.missing(plan.where, f"steps entry {number}, shares", "site", site_id)
+        yield from _step_problems(plan)
+        yield from _time_zone_problems(plan.where, plan.time_zone)
 
     def client_problems(self, client: Client) -> Iterator[Problem]:
         yield from self.missing(client.where, "portfolio_id", "portfolio", client.portfolio_id)
@@ -284,14 +327,14 @@ class _Known:
 
     @staticmethod
     def _can_serve(
-        agent: Agent, portfolio: Portfolio, teams: Mapping[TeamId, Team], countries: Mapping[SiteId, str]
+        agent: Agent, portfolio: Portfolio, teams: Mapping[TeamId, Team], countries: Mapping[SiteId, str | None]
     ) -> bool:
         team = teams.get(agent.team_id)
         country = countries.get(agent.site_id or team.site_id) if team else None
         return (
             all(satisfied_after_ms(need, agent.skills.get(need.skill, 0)) is not None for need in portfolio.skills)
             and (portfolio.language is None or portfolio.language in agent.languages)
-            and (not portfolio.countries or country in portfolio.countries)
+            and (not portfolio.countries or country is None or country in portfolio.countries)
         )
 
 
@@ -300,6 +343,71 @@ def _time_zone_problems(where: str, name: str) -> Iterator[Problem]:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         yield Problem(where, "time_zone", f"{name!r} is not a time zone; write one such as 'Europe/Rome'")
+
+
+def _overlapping_contracts(description: OrganisationDescription) -> Iterator[Problem]:
+    """Two contracts of the same parties at one time: nobody could say by which of them a call is counted."""
+    by_parties: dict[tuple[str, str], list[Contract]] = {}
+    for contract in description.contracts:
+        by_parties.setdefault((contract.company, contract.supplier_id), []).append(contract)
+    for contracts in by_parties.values():
+        contracts.sort(key=lambda each: each.valid_from or date.min)
+        for earlier, later in pairwise(contracts):
+            if (later.valid_from or date.min) < (earlier.valid_until or date.max):
+                yield Problem(
+                    later.where,
+                    "valid_from",
+                    f"overlaps in time with contract {earlier.contract_id!r} of the same company and supplier",
+                )
+
+
+def _step_problems(plan: MovePlan) -> Iterator[Problem]:
+    """Steps of a move plan that do not fit together, or the plan."""
+    seen: set[str] = set()
+    days: dict[tuple[date, PortfolioId], str] = {}
+    for number, step in enumerate(plan.steps, start=1):
+        field = f"steps entry {number}"
+        if step.step_id in seen:
+            yield Problem(plan.where, f"{field}, step_id", f"{step.step_id!r} stands twice in this plan")
+        seen.add(step.step_id)
+        total = sum(step.shares.values())
+        if total != 10_000:
+            yield Problem(plan.where, f"{field}, shares", f"add up to {total:,}, not to 10,000 hundredths of a percent")
+        if step.portfolio_id is not None and step.portfolio_id not in plan.portfolios:
+            yield Problem(
+                plan.where, f"{field}, portfolio_id", f"{step.portfolio_id!r} is none of the portfolios of this plan"
+            )
+        if step.valid_from > plan.deadline:
+            yield Problem(plan.where, f"{field}, valid_from", f"is after the deadline, {plan.deadline}")
+        for portfolio_id in plan.portfolios if step.portfolio_id is None else (step.portfolio_id,):
+            other = days.setdefault((step.valid_from, portfolio_id), step.step_id)
+            if other != step.step_id:
+                message = f"step {other!r} says where calls of {portfolio_id!r} go from this day on already"
+                yield Problem(plan.where, f"{field}, valid_from", message)
+                break
+    for number, (step, later) in enumerate(pairwise(plan.steps), start=2):
+        if later.valid_from < step.valid_from:
+            message = f"is before that of the step above, {step.valid_from}: write steps in the order of their days"
+            yield Problem(plan.where, f"steps entry {number}, valid_from", message)
+        if later.agents_moved < step.agents_moved:
+            message = f"is less than in the step above, {step.agents_moved}: it counts all who have moved by then"
+            yield Problem(plan.where, f"steps entry {number}, agents_moved", message)
+    moved = plan.steps[-1].agents_moved
+    if moved != plan.agents:
+        yield Problem(
+            plan.where, f"steps entry {len(plan.steps)}, agents_moved", f"is {moved}; the plan is to move {plan.agents}"
+        )
+
+
+def _doubly_moved(description: OrganisationDescription) -> Iterator[Problem]:
+    """Portfolios that stand twice in move plans: two plans would send their calls to different sites."""
+    plans: dict[PortfolioId, str] = {}
+    for plan in description.move_plans:
+        for portfolio_id in plan.portfolios:
+            if portfolio_id in plans:
+                message = f"{portfolio_id!r} stands in move plan {plans[portfolio_id]!r} already"
+                yield Problem(plan.where, "portfolios", message)
+            plans.setdefault(portfolio_id, plan.move_plan_id)
 
 
 def _skills_nobody_has(description: OrganisationDescription) -> Iterator[Problem]:

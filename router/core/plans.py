@@ -12,11 +12,11 @@ from router.core.model import Portfolio, SkillNeed, Strategy, TeamId
 from router.core.organisation import Route, satisfied_after_ms
 from router.core.state import Group, Member, Plan, Requirement, Ring
 
-__all__ = ["Shortfall", "make_plan", "merge_needs", "opens_ms", "shortfall"]
+__all__ = ["NOWHERE", "Shortfall", "make_plan", "merge_needs", "opens_ms", "shortfall"]
 
 
 # Two country sets without a country in common. No site has this country, so nobody matches.
-_NOWHERE = "--"
+NOWHERE = "--"
 
 
 class Shortfall(StrEnum):
@@ -33,7 +33,7 @@ def merge_needs(portfolio: Portfolio, asked: Requirement) -> Requirement:
     needs = (*asked.skills, *(need for need in portfolio.skills if need.skill not in own))
     countries = asked.countries or portfolio.countries
     if asked.countries and portfolio.countries:
-        countries = tuple(country for country in asked.countries if country in portfolio.countries) or (_NOWHERE,)
+        countries = tuple(country for country in asked.countries if country in portfolio.countries) or (NOWHERE,)
     return Requirement(
         skills=tuple(sorted(needs, key=lambda need: need.skill)),
         language=asked.language or portfolio.language,
@@ -43,7 +43,9 @@ def merge_needs(portfolio: Portfolio, asked: Requirement) -> Requirement:
 
 def shortfall(requirement: Requirement, group: Group) -> tuple[Shortfall, SkillNeed | None] | None:
     """What keeps the group from ever serving such a call, the weightiest first; None: nothing."""
-    if requirement.countries and group.key.country not in requirement.countries:
+    country, countries = group.key.country, requirement.countries
+    # Who sits nowhere yet may come to sit in the right country, if there is one.
+    if countries and country not in countries and (country or countries == (NOWHERE,)):
         return Shortfall.COUNTRY, None
     for need in requirement.skills:
         if satisfied_after_ms(need, group.levels.get(need.skill, 0)) is None:

@@ -33,6 +33,8 @@ __all__ = ["Roster"]
 
 # Neither idle nor at work.
 _UNSTAFFED = frozenset({AGENT_SIGNED_OUT, AGENT_NOT_READY})
+_UNKNOWN = ""
+"""The country of agents whose site has none, before they sign in."""
 
 
 class Roster:
@@ -74,10 +76,11 @@ class Roster:
             self.sites[site_id] = old_sites.get(site_id) or SiteRecord(site)
             self.sites[site_id].follow(site)
         for portfolio_id, portfolio in organisation.portfolios.items():
+            company = portfolio.company or organisation.description.company
             if portfolio_id in self.portfolios:
-                self.portfolios[portfolio_id].follow(portfolio)
+                self.portfolios[portfolio_id].follow(portfolio, company)
             else:
-                self.portfolios[portfolio_id] = PortfolioRecord(portfolio)
+                self.portfolios[portfolio_id] = PortfolioRecord(portfolio, company)
         for agent in organisation.agents.values():
             self._adopt_agent(agent)
         gone = [record for agent_id, record in self.agents.items() if agent_id not in organisation.agents]
@@ -90,7 +93,7 @@ class Roster:
         team = self.teams[agent.team_id]
         site_id = agent.site_id or team.team.site_id
         # Made for those too who sit elsewhere today: a call that they could serve from their own site is servable.
-        own_group = self._group(agent, team, site_id, self.sites[site_id].site.country)
+        own_group = self._group(agent, team, site_id, self.sites[site_id].site.country or _UNKNOWN)
         self._own_groups.add(own_group.key)
         record = self.agents.get(agent.agent_id)
         if record is None:
@@ -100,7 +103,8 @@ class Roster:
             if record.site is not None:
                 # Also when the site is not in the new version: the agent still sits there.
                 site_id, country = record.site.site.site_id, record.site.site.country
-            country = record.country or country
+            # Whoever sits at a site that has lost its country has not moved.
+            country = record.country or country or record.group.key.country
             record.agent, record.team, record.removed = agent, team, False
             record.group = self._group(agent, team, site_id, country)
             record.group.staffed += record.status not in _UNSTAFFED
@@ -207,6 +211,12 @@ class Roster:
         site = self.sites.get(site_id)
         if site is None:
             raise EventRejected(Rejection.UNKNOWN_SITE, f"there is no site {site_id!r}")
+        country = home_country or site.site.country
+        if country is None:
+            raise EventRejected(
+                Rejection.UNKNOWN_COUNTRY,
+                f"site {site_id} has no country of its own: say in which country agent {agent.agent_id} sits",
+            )
         if home_country is None:
             counts = site.site.counts(seat)
             if counts and site.site.seats is not None and site.taken >= site.site.seats:
@@ -220,7 +230,7 @@ class Roster:
                 site.seats[seat] = agent.agent_id
         agent.country = home_country
         known = len(self._groups)
-        agent.group = self._group(agent.agent, agent.team, site_id, home_country or site.site.country)
+        agent.group = self._group(agent.agent, agent.team, site_id, country)
         if len(self._groups) == known:
             return False
         self._forget_plans()

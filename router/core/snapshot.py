@@ -13,12 +13,15 @@ either; a test asks for it.
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from datetime import date
 
 from msgspec import Struct
 
 from router.core.deadlines import DeadlineEntry, Deadlines, Due
 from router.core.decisions import Rule
 from router.core.errors import StateError
+from router.core.exclusions import ExcludedDay, ExclusionBook
+from router.core.gates import Gates
 from router.core.handling import RecentMean
 from router.core.model import (
     Agent,
@@ -28,6 +31,7 @@ from router.core.model import (
     CallStatus,
     Client,
     ClientId,
+    Contract,
     Limits,
     OfferId,
     Outcome,
@@ -39,7 +43,10 @@ from router.core.model import (
     Team,
     TeamId,
 )
+from router.core.moves import MoveRecord, MoveState
+from router.core.places import PlaceBook, PlaceDay
 from router.core.roster import Roster
+from router.core.shares import Adjustment, ContractDay
 from router.core.state import (
     AgentRecord,
     Block,
@@ -58,9 +65,10 @@ from router.core.tallies import AnswerRecord, Place, PortfolioMonth, Tallies
 from router.core.waiting import WaitingRoom
 
 __all__ = [
-    "LEFT_OUT", "AgentState", "AnswerState", "CallState", "DeadlineState", "EngineState", "GroupState", "LeftAgent",
-    "LeftTeam", "MeanState", "OfferState", "PastCalls", "PortfolioState", "RosterState", "TeamState", "call_state",
-    "deadlines_state", "restore_calls", "restore_deadlines", "restore_past_calls", "restore_roster", "roster_state",
+    "LEFT_OUT", "AgentState", "AnswerState", "CallState", "DeadlineState", "EngineState", "GatesState", "GroupState",
+    "LeftAgent", "LeftTeam", "MeanState", "OfferState", "PastCalls", "PortfolioState", "RosterState", "TeamState",
+    "call_state", "deadlines_state", "gates_state", "restore_calls", "restore_deadlines", "restore_gates",
+    "restore_past_calls", "restore_roster", "roster_state",
 ]  # fmt: skip
 
 
@@ -126,6 +134,19 @@ class CallState(Struct, frozen=True, array_like=True, gc=False):
     # Later fields have defaults, so that snapshots from before can be read.
     navigation_ms: int | None = None
     owner_on_shift: bool = False
+    announced: str | None = None
+    place_requested_ms: int | None = None
+    is_place_met: bool = False
+    is_share_waived: bool = False
+    is_override: bool = False
+    promise: tuple[str, int] | None = None
+    """The contract, and what is promised of it."""
+    work: tuple[str, date, str] | None = None
+    """The contract, the day and the country."""
+    may_spill: bool = False
+    is_spill: bool = False
+    move: tuple[PortfolioId, SiteId] | None = None
+    """The portfolio under a move plan, and the site; None also for a stage that is over, where it counts no more."""
 
 
 PastCalls = tuple[CallState, ...]
@@ -181,6 +202,8 @@ class AgentState(Struct, frozen=True, array_like=True, gc=False):
     session: str | None
     is_suspect: bool
     history: tuple[tuple[int, AgentStatus, str | None], ...]
+    stage: PortfolioId | None = None
+    """The portfolio under a move plan, as in `CallState.move`."""
 
 
 class GroupState(Struct, frozen=True, array_like=True, gc=False):
@@ -225,6 +248,19 @@ class DeadlineState(Struct, frozen=True, array_like=True, gc=False):
     due: Due
     call_id: CallId | None
     agent_id: AgentId | None
+    move_plan_id: str | None = None
+
+
+class GatesState(Struct, frozen=True, array_like=True, gc=False):
+    """The books of contracts and of callers' requests."""
+
+    left_contracts: tuple[Contract, ...] = ()
+    """Those that the organisation does not have any more."""
+    contract_days: tuple[ContractDay, ...] = ()
+    adjustments: tuple[Adjustment, ...] = ()
+    place_days: tuple[PlaceDay, ...] = ()
+    excluded_days: tuple[ExcludedDay, ...] = ()
+    move_plans: tuple[MoveState, ...] = ()
 
 
 class EngineState(Struct, frozen=True, array_like=True, gc=False):
@@ -243,6 +279,7 @@ class EngineState(Struct, frozen=True, array_like=True, gc=False):
     """The sequence number of the last one; those set from now on go on from here."""
     tallies: tuple[PortfolioMonth, ...]
     counting_since_ms: int | None = None
+    gates: GatesState = GatesState()
 
 
 LEFT_OUT: Mapping[str, Mapping[str, str]] = {
@@ -279,6 +316,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "taken": "counted",
     },
     "PortfolioRecord": {
+        "company": "in the organisation, or as `left`",
         "owner_team_id": "its first team",
         "portfolio": "in the organisation, or as `left`",
         "waiting": "its waiting calls, sorted",
@@ -294,8 +332,42 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "_plans": "a cache",
         "_plans_max": "in the limits; bounds the cache and decides nothing",
     },
-    "WaitingRoom": {"count": "counted", "_last_stamp": "only grows, so that stamps differ"},
+    "WaitingRoom": {"_gates": "the engine's", "count": "counted", "_last_stamp": "only grows, so that stamps differ"},
     "Deadlines": {"_clean_at": "when void ones are next dropped"},
+    "Gates": {
+        "_calendars": "the days of the present moment, asked of the calendar again",
+        "_guarantee": "in the organisation",
+        "are_any": "in the organisation",
+        "are_watched": "in the organisation",
+        "asking": "counted",
+        "exclusions": "as `excluded_days`",
+        "may_have_opened": "false between events",
+        "moves": "as `move_plans`",
+        "open_with_time": "in the organisation",
+        "place_book": "as `place_days`",
+        "places": "in the organisation",
+        "shares": "as `contract_days`, `adjustments` and `left_contracts`",
+    },
+    "MoveBook": {
+        "_asleep": "among `move_plans`: those that the organisation does not have",
+        "_companies": "in the organisation",
+        "_countries": "in the organisation",
+        "_stages": "those of the records",
+        "_suppliers": "in the organisation",
+        "records": "among `move_plans`",
+    },
+    "MoveRecord": {
+        "_calendar": "asked of the calendar again",
+        "plan": "in the organisation",
+        "taken": "as `step_id`",
+        "timer": "in the deadlines",
+    },
+    "Stage": {
+        "calls": "counted",
+        "is_present": "always: a stage that is over is not kept",
+        "plan": "in the organisation",
+        "shares": "in the organisation, by the step in force",
+    },
     "Tallies": {
         "_company": "in the organisation",
         "_present": "the month of the present moment, asked of the calendar again",
@@ -307,6 +379,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "AnswerRecord": {"month": "the month that it is in", "place": "its first four fields"},
     "OwnedRecord": {},
     "Engine": {
+        "_gated": "the groups of whom a gate can be shut",
         "_handlers": "code",
         "_organisation": "kept by whoever keeps the state",
         "_out": "empty between events",
@@ -350,6 +423,16 @@ def call_state(call: CallRecord) -> CallState:
         tuple(call.steps),
         call.navigation_ms,
         call.owner_on_shift,
+        call.announced,
+        call.place_requested_ms,
+        call.is_place_met,
+        call.is_share_waived,
+        call.is_override,
+        (call.promise[0].contract.contract_id, call.promise[1]) if call.promise is not None else None,
+        (call.work[1].contract_id, call.work[1].day, call.work[1].country) if call.work is not None else None,
+        call.may_spill,
+        call.is_spill,
+        (call.move[0].portfolio_id, call.move[1]) if call.move is not None and call.move[0].is_present else None,
     )
 
 
@@ -367,6 +450,19 @@ def _offer_state(offer: Offer) -> OfferState:
 
 def _answer_state(answer: AnswerRecord) -> AnswerState:
     return AnswerState(answer.month.month, answer.month.portfolio_id, answer.place)
+
+
+def gates_state(gates: Gates, now_ms: int) -> GatesState:
+    shares = gates.shares
+    shares.count_presence(now_ms)
+    return GatesState(
+        left_contracts=shares.left(),
+        contract_days=shares.days(),
+        adjustments=tuple(shares.adjustments),
+        place_days=gates.place_book.days(),
+        excluded_days=gates.exclusions.days(),
+        move_plans=gates.moves.states(),
+    )
 
 
 def roster_state(roster: Roster) -> RosterState:
@@ -450,6 +546,7 @@ def _agent_state(agent: AgentRecord, left: _Left, group_numbers: Mapping[Group, 
         session=agent.session,
         is_suspect=agent.is_suspect,
         history=tuple(agent.history),
+        stage=agent.stage.portfolio_id if agent.stage is not None and agent.stage.is_present else None,
     )
 
 
@@ -474,6 +571,8 @@ def _deadline_state(entry: DeadlineEntry) -> DeadlineState:
         return DeadlineState(at_ms, sequence, due, subject.call_id, None)
     if isinstance(subject, AgentRecord):
         return DeadlineState(at_ms, sequence, due, None, subject.agent_id)
+    if isinstance(subject, MoveRecord):
+        return DeadlineState(at_ms, sequence, due, None, None, subject.plan.move_plan_id)
     call, agent_id = subject
     return DeadlineState(at_ms, sequence, due, call.call_id, agent_id)
 
@@ -510,7 +609,8 @@ def restore_roster(roster: Roster, state: RosterState) -> None:
     _check(roster, state)
     for told in state.portfolios:
         if told.left is not None:
-            roster.portfolios[told.portfolio_id] = PortfolioRecord(told.left)
+            company = told.left.company or roster.organisation.description.company
+            roster.portfolios[told.portfolio_id] = PortfolioRecord(told.left, company)
         portfolio = roster.portfolios[told.portfolio_id]
         portfolio.arrived = told.arrived
         portfolio.outcomes.update(told.outcomes)
@@ -595,23 +695,47 @@ def _restore_mean(mean: RecentMean, state: MeanState) -> None:
     mean.count, mean.mean_ms = state.count, state.mean_ms
 
 
+def restore_gates(gates: Gates, state: GatesState, roster: Roster, now_ms: int) -> None:
+    """Fill new gates. What is promised, worked on and asked for comes with the calls."""
+    gates.shares.restore(state.left_contracts, state.contract_days, state.adjustments)
+    gates.place_book = PlaceBook(state.place_days)
+    gates.exclusions = ExclusionBook(state.excluded_days)
+    gates.moves.restore(state.move_plans)
+    signed_in = (agent for agent in roster.agents.values() if agent.status is not AgentStatus.SIGNED_OUT)
+    gates.present_anew(signed_in, now_ms)
+
+
 def restore_calls(
     states: Iterable[CallState],
     roster: Roster,
     people: Iterable[AgentState],
     find_client: Callable[[ClientId | None, None], Client | None],
     tallies: Tallies,
+    gates: Gates,
     now_ms: int,
 ) -> tuple[dict[CallId, CallRecord], WaitingRoom]:
     """The live calls, each with its agent or at its places in the queues; *people* say whose personal queues."""
     calls: dict[CallId, CallRecord] = {}
-    waiting = WaitingRoom()
+    waiting = WaitingRoom(gates)
     persons = _People(roster)
     for state in states:
         call = calls[state.call_id] = _restore_call(state, roster, persons)
         call.client = find_client(call.client_id, None)
         if state.answer is not None:
             call.answer = tallies.answer_of(state.answer.month, state.answer.portfolio_id, state.answer.place)
+        if state.promise is not None:
+            contract = gates.shares.records[state.promise[0]]
+            contract.promised += state.promise[1]
+            call.promise = contract, state.promise[1]
+        if state.work is not None:
+            contract = gates.shares.records[state.work[0]]
+            call.work = contract, contract.day_record(state.work[1], state.work[2])
+        if state.move is not None:
+            stage = gates.moves.stage_of(state.move[0])
+            assert stage is not None, "a call is on its way in a present stage"
+            call.move = stage, state.move[1]
+            stage.send(state.move[1])
+        gates.asking += call.place_requested_ms is not None and not call.is_place_met
         call.plan = roster.plan_for(call.portfolio, call.asked, now_ms)
         if call.status is CallStatus.WAITING:
             waiting.enter_again(call)
@@ -621,6 +745,8 @@ def restore_calls(
     for person in people:
         for call_id in person.personal:
             waiting.stand_with(calls[call_id], roster.agents[person.agent_id])
+        if person.stage is not None:
+            roster.agents[person.agent_id].stage = gates.moves.stage_of(person.stage)
     return calls, waiting
 
 
@@ -666,6 +792,13 @@ def _restore_call(state: CallState, roster: Roster, persons: _People) -> CallRec
         )
     call.rule = state.rule
     call.connected_ms = state.connected_ms
+    call.announced = state.announced
+    call.place_requested_ms = state.place_requested_ms
+    call.is_place_met = state.is_place_met
+    call.is_share_waived = state.is_share_waived
+    call.is_override = state.is_override
+    call.may_spill = state.may_spill
+    call.is_spill = state.is_spill
     call.ended_ms = state.ended_ms
     call.outcome = state.outcome
     call.steps.extend(state.steps)
@@ -675,14 +808,20 @@ def _restore_call(state: CallState, roster: Roster, persons: _People) -> CallRec
 
 
 def restore_deadlines(
-    states: Iterable[DeadlineState], sequence: int, calls: Mapping[CallId, CallRecord], roster: Roster
+    states: Iterable[DeadlineState],
+    sequence: int,
+    calls: Mapping[CallId, CallRecord],
+    roster: Roster,
+    plans: Mapping[str, MoveRecord],
 ) -> Deadlines:
     entries: list[DeadlineEntry] = []
     for state in states:
         call_id, agent_id = state.call_id, state.agent_id
-        subject: CallRecord | AgentRecord | tuple[CallRecord, AgentId]
-        if call_id is None:
-            assert agent_id is not None, "a deadline is about a call or an agent"
+        subject: CallRecord | AgentRecord | tuple[CallRecord, AgentId] | MoveRecord
+        if state.move_plan_id is not None:
+            subject = plans[state.move_plan_id]
+        elif call_id is None:
+            assert agent_id is not None, "a deadline is about a call, an agent or a plan"
             subject = roster.agents[agent_id]
         elif agent_id is None:
             subject = calls[call_id]

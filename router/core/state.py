@@ -33,7 +33,9 @@ from router.core.model import (
     Team,
     TeamId,
 )
+from router.core.moves import Stage
 from router.core.queues import Queue
+from router.core.shares import ContractRecord, DayRecord
 from router.core.tallies import AnswerRecord
 
 __all__ = [
@@ -197,10 +199,11 @@ class CallRecord:
     """A call from its arrival on; kept for a while after its end, to explain it."""
 
     __slots__ = (
-        "agent", "answer", "arrived_ms", "asked", "backups", "blocked", "call_id", "callback", "client", "client_id",
-        "connected_ms", "decided_ms", "ended_ms", "found_by", "head_start_ms", "held_until_ms", "navigation_ms",
-        "offer", "outcome", "owner", "owner_on_shift", "placed_ms", "plan", "portfolio", "queued_ms", "rank_ms",
-        "rings_open", "rule", "stamp", "status", "steps", "timer",
+        "agent", "announced", "answer", "arrived_ms", "asked", "backups", "blocked", "call_id", "callback", "client",
+        "client_id", "connected_ms", "decided_ms", "ended_ms", "found_by", "head_start_ms", "held_until_ms",
+        "is_override", "is_place_met", "is_share_waived", "is_spill", "may_spill", "move", "navigation_ms", "offer",
+        "outcome", "owner", "owner_on_shift", "place_requested_ms", "placed_ms", "plan", "portfolio", "promise",
+        "queued_ms", "rank_ms", "rings_open", "rule", "stamp", "status", "steps", "timer", "work",
     )  # fmt: skip
 
     def __init__(
@@ -250,6 +253,25 @@ class CallRecord:
         """When the caller first spoke to an agent."""
         self.answer: AnswerRecord | None = None
         """What the present conversation counts with."""
+        self.announced: str | None = None
+        """The country that the caller was told last."""
+        self.place_requested_ms: int | None = None
+        """When the caller asked for an agent inside."""
+        self.is_place_met = False
+        self.is_share_waived = False
+        """Nobody in the country was free in time: the share of the contract keeps the call from nobody any more."""
+        self.is_override = False
+        """The last offer goes abroad by that alone."""
+        self.may_spill = False
+        """Nobody was free in time where the move plan sends calls: it keeps the call from nobody any more."""
+        self.is_spill = False
+        """The last offer goes where it does by that alone."""
+        self.move: tuple[Stage, SiteId] | None = None
+        """Under a move plan, where the call is on its way to."""
+        self.promise: tuple[ContractRecord, int] | None = None
+        """What the call counts as under way abroad."""
+        self.work: tuple[ContractRecord, DayRecord] | None = None
+        """What the present conversation is work of."""
         self.ended_ms: int | None = None
         self.outcome: Outcome | None = None
         self.stamp = 0
@@ -301,19 +323,22 @@ class SiteRecord:
 
 
 class PortfolioRecord:
-    __slots__ = ("arrived", "outcomes", "owner_team_id", "portfolio", "waiting")
+    __slots__ = ("arrived", "company", "outcomes", "owner_team_id", "portfolio", "waiting")
 
-    def __init__(self, portfolio: Portfolio) -> None:
+    def __init__(self, portfolio: Portfolio, company: str) -> None:
         self.portfolio = portfolio
+        self.company = company
+        """Whose calls these are."""
         self.owner_team_id = portfolio.teams[0].team_id
         self.waiting: list[tuple[int, CallId]] = []
         """Waiting calls as (rank, call id), sorted: the position in the queue is an index into it."""
         self.arrived = 0
         self.outcomes = dict.fromkeys(Outcome, 0)
 
-    def follow(self, portfolio: Portfolio) -> None:
+    def follow(self, portfolio: Portfolio, company: str) -> None:
         """Take over a new version of the portfolio."""
         self.portfolio = portfolio
+        self.company = company
         self.owner_team_id = portfolio.teams[0].team_id
 
 
@@ -326,7 +351,7 @@ class AgentRecord:
         "agent", "agent_id", "busy_ms", "busy_since_ms", "call", "country", "deadline_ms", "group", "handling",
         "held", "history", "idle_since_ms", "is_suspect", "lease_ms", "lease_timer", "lease_until_ms", "leaving",
         "misses", "next_reason", "occupancy_ppm", "personal", "reason", "removed", "seat", "sequence", "session",
-        "signed_in_ms", "site", "stamp", "status", "team", "timer",
+        "signed_in_ms", "site", "stage", "stamp", "status", "team", "timer",
     )  # fmt: skip
 
     def __init__(self, agent: Agent, team: TeamRecord, group: Group) -> None:
@@ -363,6 +388,8 @@ class AgentRecord:
         self.held: dict[CallId, CallRecord] = {}
         """Calls that wait for this owner alone."""
         self.handling = RecentMean()
+        self.stage: Stage | None = None
+        """What counts the handling of the last call until its wrap-up is over."""
         self.stamp = 0
         self.timer = 0
         self.deadline_ms = 0

@@ -1,15 +1,22 @@
 """What can be seen of the engine from outside at one moment: counts, never ids of calls, clients or agents."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 
 from msgspec import Struct
 
 from router.core.decisions import Rule
+from router.core.gates import Gates
 from router.core.model import AgentStatus, CallId, CallStatus, Outcome, PortfolioId, TeamId
+from router.core.move_summary import MovePlanSummary, summarise_plan
+from router.core.places import PlaceDay
 from router.core.roster import Roster
+from router.core.shares import ContractRecord, Outlook
 from router.core.state import CallRecord, PortfolioRecord, TeamRecord
 
-__all__ = ["CallView", "EngineSummary", "PortfolioSummary", "TeamSummary", "summarise"]
+__all__ = [
+    "CallView", "ContractSummary", "EngineSummary", "PlaceSummary", "PortfolioSummary", "TeamSummary", "summarise",
+]  # fmt: skip
 
 
 class CallView(Struct, frozen=True, kw_only=True):
@@ -43,6 +50,30 @@ class TeamSummary(Struct, frozen=True, kw_only=True):
     agents: dict[AgentStatus, int]
 
 
+class ContractSummary(Struct, frozen=True, kw_only=True):
+    """How the share of one contract stands in its present period."""
+
+    contract_id: str
+    outlook: Outlook
+    goal_bp: int
+    margin_bp: int
+    overrides: int
+    """Calls let through although the share forbade it, since the engine's first event."""
+    refused: int
+    """Calls refused or called back for the sake of the share, since the engine's first event."""
+
+
+class PlaceSummary(Struct, frozen=True, kw_only=True):
+    """What callers of one company asked for, since the engine's first event."""
+
+    company: str
+    asked: int
+    met: int
+    met_ms: int
+    unmet: int
+    unannounced: int
+
+
 class EngineSummary(Struct, frozen=True, kw_only=True):
     """The whole engine at ``now_ms``."""
 
@@ -52,11 +83,24 @@ class EngineSummary(Struct, frozen=True, kw_only=True):
     offers: dict[Rule, int]
     """Offers by how they ended: `Rule.ACCEPTED`, ``DECLINED``, ``MISSED``, ``OFFER_EXPIRED``, ``ABANDONED``, ..."""
     calls_live: int
+    contracts: tuple[ContractSummary, ...] = ()
+    """Those in force, by id."""
+    places: tuple[PlaceSummary, ...] = ()
+    """By company."""
+    move_plans: tuple[MovePlanSummary, ...] = ()
+    """By id."""
 
 
 def summarise(
-    roster: Roster, calls: Mapping[CallId, CallRecord], offers_by_end: Mapping[Rule, int], now_ms: int
+    roster: Roster,
+    calls: Mapping[CallId, CallRecord],
+    offers_by_end: Mapping[Rule, int],
+    gates: Gates,
+    now_ms: int,
+    *,
+    gates_ms: int,
 ) -> EngineSummary:
+    """What can be seen now; of contracts, as of *gates_ms*, the engine's last event: looking must not count."""
     return EngineSummary(
         now_ms=now_ms,
         portfolios=tuple(
@@ -66,7 +110,34 @@ def summarise(
         teams=tuple(_team_summary(roster.teams[team_id]) for team_id in sorted(roster.teams)),
         offers=dict(sorted(offers_by_end.items())),
         calls_live=len(calls),
+        contracts=tuple(_contract_summary(contract, gates_ms) for contract in gates.shares.in_force(gates_ms)),
+        places=tuple(_place_summaries(gates.place_book.days())),
+        move_plans=tuple(summarise_plan(plan, now_ms) for _, plan in sorted(gates.moves.records.items())),
     )
+
+
+def _contract_summary(record: ContractRecord, now_ms: int) -> ContractSummary:
+    return ContractSummary(
+        contract_id=record.contract.contract_id,
+        outlook=record.outlook(now_ms),
+        goal_bp=record.contract.goal_bp,
+        margin_bp=record.contract.margin_bp,
+        overrides=sum(day.overrides for day in record.days.values()),
+        refused=sum(day.refused for day in record.days.values()),
+    )
+
+
+def _place_summaries(days: Iterable[PlaceDay]) -> Iterator[PlaceSummary]:
+    for company, theirs in groupby(days, key=lambda day: day.company):
+        told = list(theirs)
+        yield PlaceSummary(
+            company=company,
+            asked=sum(day.asked for day in told),
+            met=sum(day.met for day in told),
+            met_ms=sum(day.met_ms for day in told),
+            unmet=sum(day.unmet for day in told),
+            unannounced=sum(day.unannounced for day in told),
+        )
 
 
 def _portfolio_summary(record: PortfolioRecord, calls: Mapping[CallId, CallRecord], now_ms: int) -> PortfolioSummary:

@@ -2,12 +2,14 @@
 
 A waiting call stands in the queue of every group whose ring has opened for it, and in the personal queues of its owner
 and backups; while it is held, in its owner's alone. A freed agent looks at two heads, its group's and its own, and
-takes the smaller: by class (own clients, own portfolios, others: where the team serves its own first), then rank.
+takes the smaller: by class (callers who asked for an agent inside; own clients, own portfolios, others: where the team
+serves its own first), then rank.
 """
 
 from bisect import bisect_left, insort
 
 from router.core.decisions import Rule
+from router.core.gates import Gates
 from router.core.matching import personal_opens_ms
 from router.core.model import (
     CALL_WAITING,
@@ -17,6 +19,10 @@ from router.core.state import NEVER_MS, AgentRecord, CallRecord, TeamRecord
 
 __all__ = ["WaitingRoom"]
 
+# Gates that time alone opens (a contract ends, a country joins, agents stay signed in) are looked at so often.
+_LOOK_AGAIN_MS = 30_000
+
+_ASKED_INSIDE = -1
 _OWN_CLIENT = 0
 _OWN_PORTFOLIO = 1
 _OTHER = 2
@@ -25,9 +31,10 @@ _OTHER = 2
 class WaitingRoom:
     """The waiting calls of all portfolios."""
 
-    __slots__ = ("_last_stamp", "count")
+    __slots__ = ("_gates", "_last_stamp", "count")
 
-    def __init__(self) -> None:
+    def __init__(self, gates: Gates) -> None:
+        self._gates = gates
         self.count = 0
         self._last_stamp = 0
 
@@ -48,7 +55,7 @@ class WaitingRoom:
             for backup in call.backups:
                 self._stand_with_if_open(call, backup, now_ms)
             self.widen(call, now_ms)
-        call.rule = self.why(call)
+        call.rule = self.why(call, now_ms)
 
     def leave(self, call: CallRecord) -> None:
         """Take the call out of every queue. Its place is its rank, which it keeps."""
@@ -83,35 +90,55 @@ class WaitingRoom:
                 group.waiting.push(_class_of(call, group.team, None), call.rank_ms, call.call_id, call)
             call.rings_open += 1
 
-    def first_for(self, agent: AgentRecord) -> tuple[CallRecord, Rule] | None:
+    def first_for(self, agent: AgentRecord, now_ms: int) -> tuple[CallRecord, Rule] | None:
         """The call that the freed agent takes, and by which rule; None: none reaches the agent now."""
-        waiting = agent.group.waiting
+        gates, group = self._gates, agent.group
+        waiting = group.waiting
         entry = waiting.head()
-        if entry is not None and entry[4].is_blocked(agent):
-            entry = waiting.first(lambda call: not call.is_blocked(agent))
+        if entry is not None and (gates.are_any or entry[4].is_blocked(agent)):
+            entry = waiting.first(lambda call: self._may_have(agent, call, now_ms))
         if agent.personal is not None:
             # Where the agent sits may have changed since the call was put here.
-            personal = agent.personal.first(lambda call: personal_opens_ms(call, agent) is not None)
+            personal = agent.personal.first(
+                lambda call: personal_opens_ms(call, agent) is not None and self._may_have(agent, call, now_ms)
+            )
             if personal is not None and (entry is None or personal[:3] <= entry[:3]):
                 entry = personal
         if entry is None:
             return None
         call = entry[4]
+        if gates.are_any and gates.is_override(call, group, now_ms):
+            return call, Rule.SHARE_OVERRIDE
         if agent is call.owner:
             return call, Rule.OWNER
         if agent in call.backups:
             return call, Rule.BACKUP
+        if gates.are_any and gates.is_spill(call, group):
+            return call, Rule.SPILL
         return call, Rule.OWN_PORTFOLIO if entry[0] == _OWN_PORTFOLIO else Rule.RANK
+
+    def _may_have(self, agent: AgentRecord, call: CallRecord, now_ms: int) -> bool:
+        if call.is_blocked(agent):
+            return False
+        gates = self._gates
+        return not gates.are_any or gates.shut(call, agent.group, now_ms, is_personal=agent in call.people) is None
 
     def position(self, call: CallRecord) -> int:
         """1 for the call that is next among the waiting calls of its portfolio."""
         return bisect_left(call.portfolio.waiting, (call.rank_ms, call.call_id)) + 1
 
-    def why(self, call: CallRecord) -> Rule:
+    def why(self, call: CallRecord, now_ms: int) -> Rule:
         """Why the call waits."""
         if call.held_until_ms is not None:
             return Rule.OWNER_HOLD
         rings, opened = call.plan.rings, call.rings_open
+        if self._gates.are_any:
+            for ring in rings[:opened]:
+                for group, _, _ in ring.members:
+                    if group.idle.head() is not None:
+                        rule = self._gates.shut(call, group, now_ms)
+                        if rule is not None:
+                            return rule
         if any(member.group.staffed for ring in rings[:opened] for member in ring.members):
             return Rule.ALL_BUSY
         if any(member.group.staffed for ring in rings[opened:] for member in ring.members):
@@ -126,6 +153,16 @@ class WaitingRoom:
             change_ms = call.queued_ms + portfolio.callback_max_wait_s * 1000
         elif portfolio.max_wait_s is not None:
             change_ms = call.queued_ms + portfolio.max_wait_s * 1000
+        if self._gates.open_with_time:
+            change_ms = min(change_ms, now_ms + _LOOK_AGAIN_MS)
+            contract = self._gates.share_limit(call, now_ms)
+            if contract is not None:
+                limit_ms = call.queued_ms + contract.contract.wait_s * 1000
+                if limit_ms > now_ms:
+                    change_ms = min(change_ms, limit_ms)
+        spill_ms = self._gates.spill_ms(call)
+        if spill_ms is not None and spill_ms > now_ms:
+            change_ms = min(change_ms, spill_ms)
         if call.held_until_ms is not None:
             change_ms = min(change_ms, call.held_until_ms)
         elif call.rings_open < len(call.plan.rings):
@@ -152,6 +189,8 @@ class WaitingRoom:
 
 
 def _class_of(call: CallRecord, team: TeamRecord, person: AgentRecord | None) -> int:
+    if call.place_requested_ms is not None:
+        return _ASKED_INSIDE
     if not team.team.own_first:
         return _OTHER
     if person is not None and person is call.owner:

@@ -71,7 +71,7 @@ class Candidates:
         return (
             all(satisfied_after_ms(need, agent.skills.get(need.skill, 0)) == 0 for need in portfolio.skills)
             and (portfolio.language is None or portfolio.language in agent.languages)
-            and (not portfolio.countries or self._organisation.sites[site_id].country in portfolio.countries)
+            and (not portfolio.countries or self._organisation.sites[site_id].country in (None, *portfolio.countries))
         )
 
     def _rings_of(self, portfolio_id: PortfolioId, home: TeamId) -> tuple[Ring, ...]:

@@ -23,7 +23,7 @@ from router.reports.quality import Figure, OwnerCounts, WaitCounts, owner_figure
 
 __all__ = [
     "Grouping", "Kept", "Period", "Report", "ReportError", "Section", "Span", "agcom_report", "canonical",
-    "fingerprint", "portfolios_report",
+    "fingerprint", "local_time", "portfolios_report",
 ]  # fmt: skip
 
 
@@ -122,12 +122,12 @@ class Report(Struct, frozen=True, kw_only=True):
     sections: tuple[Section, ...]
 
 
-def canonical(report: Report) -> bytes:
+def canonical(report: Struct) -> bytes:
     """The report as JSON: keys sorted, no white space, UTF-8."""
     return msgspec.json.encode(report, order="sorted")
 
 
-def fingerprint(report: Report) -> str:
+def fingerprint(report: Struct) -> str:
     """SHA-256 of `canonical`, hexadecimal: equal reports, equal fingerprints."""
     return hashlib.sha256(canonical(report)).hexdigest()
 
@@ -274,13 +274,14 @@ def _reasons(month: str, zones: Iterable[str], kept: Kept, months: Iterable[Port
             yield "the journal ends before it"
         else:
             if kept.since_ms > begins_ms:
-                yield f"counted from {_local(kept.since_ms, zone)} on"
+                yield f"counted from {local_time(kept.since_ms, zone)} on"
             if kept.until_ms < ends_ms:
-                yield f"the journal ends at {_local(kept.until_ms, zone)}"
+                yield f"the journal ends at {local_time(kept.until_ms, zone)}"
     if any((0, 0) in each.counted_by for each in months if each.month == month):
         yield "counted in part by an earlier version of the router, which did not count hang-ups and owners"
 
 
-def _local(at_ms: int, zone: str) -> str:
+def local_time(at_ms: int, zone: str) -> str:
+    """For people: ``2026-06-20 09:00:01 Europe/Rome``."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)
     return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} {zone}"

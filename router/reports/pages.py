@@ -6,10 +6,11 @@ The page is one file that needs nothing else and can be printed. The same report
 import base64
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import jinja2
 import msgspec
+from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -17,10 +18,10 @@ from rich.text import Text
 from router.reports.monthly import Report, Section, Span, fingerprint
 from router.reports.quality import Figure, Verdict
 
-__all__ = ["as_csv", "as_document", "as_page", "as_view"]
+__all__ = ["as_csv", "as_document", "as_page", "as_view", "rendered"]
 
 
-def as_document(report: Report) -> dict[str, object]:
+def as_document(report: Struct) -> dict[str, object]:
     """For JSON: the report, and the fingerprint of it."""
     return {"sha256": fingerprint(report), "report": msgspec.to_builtins(report)}
 
@@ -188,14 +189,13 @@ def as_page(report: Report) -> str:
     # Not at the top: matplotlib would make every command wait for it.
     from router.reports.charts import months_chart
 
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("router.reports"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"words": _words, "grouped": _grouped, "value": _value, "calls": _calls, "main": _main}
+    filters: dict[str, Callable[..., object]] = {
+        "words": _words,
+        "grouped": _grouped,
+        "value": _value,
+        "calls": _calls,
+        "main": _main,
+    }
     full = report.sections[:1] if _is_long(report) else report.sections
     sections = []
     for section in full:
@@ -203,14 +203,28 @@ def as_page(report: Report) -> str:
         months = [span for span in section.spans if _is_month(span)]
         chart = base64.b64encode(months_chart(months)).decode("ascii") if months else ""
         sections.append({"section": section, "spans": spans, "months": months, "chart": chart})
-    page = environment.get_template("report.html.j2")
-    return page.render(
+    return rendered(
+        "report.html.j2",
+        filters,
         report=report,
         sections=sections,
         rows=report.sections[1:] if _is_long(report) else (),
         fingerprint=fingerprint(report),
         lines=_lines,
     )
+
+
+def rendered(template: str, filters: Mapping[str, Callable[..., object]], **values: object) -> str:
+    """The page that the template makes of *values*."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("router.reports"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= filters
+    return environment.get_template(template).render(**values)
 
 
 def _lines(spans: Sequence[Span]) -> Iterator[tuple[str, str, list[Figure]]]:

@@ -15,16 +15,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple, Self
 
+import msgspec
 from msgspec import Struct
 from msgspec.msgpack import Encoder
 
 from router.core import Engine, EventRejected
 from router.core.decisions import Decision
 from router.core.events import Event, OrganisationChanged, RouterResumed, TimePassed
-from router.core.model import OrganisationDescription
+from router.core.model import Contract, OrganisationDescription, SupplierId
 from router.wire import OUTPUT_TYPES, DecisionId
 
-__all__ = ["RECORDS_REMEMBERED", "Decided", "Decider", "Outcome", "Position"]
+__all__ = ["RECORDS_REMEMBERED", "Decided", "Decider", "Outcome", "Position", "Version"]
 
 # What a broker or a platform may have missed when either side stopped: some seconds of a busy router.
 RECORDS_REMEMBERED: Final = 1_000
@@ -53,6 +54,19 @@ class Outcome:
         self.rejected = rejected
 
 
+class Version(Struct, frozen=True, array_like=True):
+    """A version of the organisation that was put into force, and what reports of contracts must know of it."""
+
+    offset: int
+    """Of its record, which may have been purged since."""
+    at_ms: int
+    sha256: bytes
+    """Of its description as JSON with sorted keys."""
+    contracts: tuple[Contract, ...]
+    in_house: tuple[SupplierId, ...]
+    """Suppliers of its contracts that are the company itself."""
+
+
 class Position(Struct, frozen=True, array_like=True):
     """How far a decider has come."""
 
@@ -67,6 +81,8 @@ class Position(Struct, frozen=True, array_like=True):
     """A digest over all decisions but the last."""
     unfolded: tuple[int | str, ...]
     """The last ones, in words."""
+    versions: tuple[Version, ...] = ()
+    """All that have been in force, oldest first; empty in snapshots from before, which did not tell."""
 
 
 class Decider:
@@ -93,6 +109,9 @@ class Decider:
         self._organisation_offset = position.organisation_offset
         self._folded = position.folded
         self._unfolded: list[int | str] = list(position.unfolded)
+        self._versions = list(position.versions)
+        if not self._versions:
+            self._note_version(position.organisation_offset)
         self._recent: dict[int, Outcome] = {}
         """By offset, of the last records; one that led to nothing has none."""
         self._remembers_from = 0
@@ -131,7 +150,16 @@ class Decider:
             self._organisation_offset,
             self._folded,
             tuple(self._unfolded),
+            tuple(self._versions),
         )
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """Every version of the organisation that was in force, oldest first.
+
+        One that says the same as the one before it is not told again.
+        """
+        return tuple(self._versions)
 
     @property
     def digest(self) -> bytes:
@@ -177,7 +205,19 @@ class Decider:
             raise
         if type(event) is OrganisationChanged:
             self.description, self._organisation_offset = event.description, offset
+            self._note_version(offset)
         return self._name(decisions) if decisions else []
+
+    def _note_version(self, offset: int) -> None:
+        description = self.description
+        sha256 = hashlib.sha256(_as_json(description)).digest()
+        if self._versions and self._versions[-1].sha256 == sha256:
+            return
+        suppliers = {contract.supplier_id for contract in description.contracts}
+        in_house = (each.supplier_id for each in description.suppliers if each.in_house)
+        self._versions.append(
+            Version(offset, self.now_ms, sha256, description.contracts, tuple(sorted(suppliers.intersection(in_house))))
+        )
 
     def serve_deadlines(self, now_ms: int) -> list[Decided]:
         """Serve what is due up to *now_ms*."""
@@ -246,4 +286,5 @@ _WORDS_OF: Final = {
     if issubclass(kind, Decision)
 }
 """All that tells one run's decisions from another's, by type of decision."""
+_as_json: Final = msgspec.json.Encoder(order="sorted").encode
 _encode: Final = Encoder().encode

@@ -29,7 +29,7 @@ from prometheus_client.registry import Collector
 from router.core.decisions import Decision, Rule
 from router.core.errors import Rejection
 from router.core.events import Event
-from router.core.model import AgentStatus, Outcome, PortfolioId
+from router.core.model import AgentStatus, Outcome, PortfolioId, ShareUnit
 from router.core.summary import EngineSummary
 
 __all__ = ["Metrics"]
@@ -229,6 +229,9 @@ class _SummaryCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from _portfolios(self._summary)
         yield from _agents_and_offers(self._summary)
+        yield from _contracts(self._summary)
+        yield from _places(self._summary)
+        yield from _move_plans(self._summary)
 
 
 def _portfolios(summary: EngineSummary) -> Iterator[Metric]:
@@ -269,3 +272,107 @@ def _agents_and_offers(summary: EngineSummary) -> Iterator[Metric]:
     yield agents
     yield offers
     yield GaugeMetricFamily("router_calls_live", "Calls that have not ended.", value=summary.calls_live)
+
+
+def _contracts(summary: EngineSummary) -> Iterator[Metric]:
+    labels = ["contract"]
+    share = GaugeMetricFamily(
+        "router_share_in_country_ratio", "Work done in the country in the present period; none where nothing was done.",
+        labels=labels,
+    )  # fmt: skip
+    target = GaugeMetricFamily("router_share_target_ratio", "The share that the contract asks for.", labels=labels)
+    needed = GaugeMetricFamily(
+        "router_share_needed_ratio", "Share needed of what is still expected in the period.", labels=labels
+    )
+    work = GaugeMetricFamily(
+        "router_share_work",
+        "Work of the present period in the contract's unit: calls, or seconds; promised is under way abroad.",
+        labels=["contract", "place"],
+    )
+    is_open = GaugeMetricFamily("router_share_open", "Whether one more call may go abroad.", labels=labels)
+    warning = GaugeMetricFamily(
+        "router_share_warning", "0: the share can be kept easily, 1 (amber): hardly, 2 (red): not any more.",
+        labels=labels,
+    )  # fmt: skip
+    overrides = CounterMetricFamily(
+        "router_share_overrides_total", "Calls sent abroad although the share forbade it.", labels=labels
+    )
+    refused = CounterMetricFamily(
+        "router_share_refused_total", "Calls not answered for the sake of the share.", labels=labels
+    )
+    for contract in summary.contracts:
+        key, outlook = [contract.contract_id], contract.outlook
+        scale = 1 if outlook.unit is ShareUnit.CALLS else 1_000
+        if outlook.total:
+            share.add_metric(key, outlook.inside / outlook.total)
+        target.add_metric(key, contract.goal_bp / 10_000)
+        if outlook.forecast.needed_bp is not None:
+            needed.add_metric(key, outlook.forecast.needed_bp / 10_000)
+        work.add_metric([*key, "in_country"], outlook.inside / scale)
+        work.add_metric([*key, "all"], outlook.total / scale)
+        work.add_metric([*key, "promised"], outlook.promised / scale)
+        is_open.add_metric(key, outlook.is_open)
+        warning.add_metric(key, _WARNINGS.index(outlook.forecast.level))
+        overrides.add_metric(key, contract.overrides)
+        refused.add_metric(key, contract.refused)
+    yield from (share, target, needed, work, is_open, warning, overrides, refused)
+
+
+_WARNINGS = ("green", "amber", "red")
+
+
+def _places(summary: EngineSummary) -> Iterator[Metric]:
+    requests = CounterMetricFamily(
+        "router_place_requests_total",
+        "Callers who asked for an agent inside, and what became of it; without an end yet: asked alone.",
+        labels=["company", "result"],
+    )
+    waited = CounterMetricFamily(
+        "router_place_met_seconds_total", "From asking to being put through, of those in all.", labels=["company"]
+    )
+    unannounced = CounterMetricFamily(
+        "router_unannounced_answers_total",
+        "Conversations that began without word that the caller was told of the agent's country.",
+        labels=["company"],
+    )
+    for place in summary.places:
+        for result, count in (("asked", place.asked), ("met", place.met), ("unmet", place.unmet)):
+            requests.add_metric([place.company, result], count)
+        waited.add_metric([place.company], place.met_ms / 1_000)
+        unannounced.add_metric([place.company], place.unannounced)
+    yield from (requests, waited, unannounced)
+
+
+def _move_plans(summary: EngineSummary) -> Iterator[Metric]:
+    moved = GaugeMetricFamily(
+        "router_plan_agents_moved", "Agents who have moved, by the steps in force.", labels=["plan"]
+    )
+    agents = GaugeMetricFamily("router_plan_agents", "Agents who are to move in all.", labels=["plan"])
+    held = GaugeMetricFamily(
+        "router_plan_held", "Whether a step whose day has come waits for its gate, or people hold the plan.",
+        labels=["plan", "by"],
+    )  # fmt: skip
+    late = GaugeMetricFamily(
+        "router_plan_late", "Whether the last step will be taken after the deadline, as things are.", labels=["plan"]
+    )
+    labels = ["plan", "portfolio", "site"]
+    calls = GaugeMetricFamily("router_plan_calls", "Calls answered in the present step.", labels=labels)
+    spilled = GaugeMetricFamily(
+        "router_plan_calls_spilled", "Of these: let go there although the site had had its share.", labels=labels
+    )
+    share = GaugeMetricFamily("router_plan_share_ratio", "What the step in force gives to the site.", labels=labels)
+    for plan in summary.move_plans:
+        key = [plan.move_plan_id]
+        moved.add_metric(key, plan.agents_moved)
+        agents.add_metric(key, plan.agents)
+        held.add_metric([*key, "gate"], plan.is_held_by_gate)
+        held.add_metric([*key, "people"], plan.held_by is not None)
+        late.add_metric(key, plan.is_late)
+        for portfolio in plan.portfolios:
+            for site in portfolio.sites:
+                place = [*key, portfolio.portfolio_id, site.site_id or "elsewhere"]
+                calls.add_metric(place, site.answered)
+                spilled.add_metric(place, site.spilled)
+                if site.share_bp is not None:
+                    share.add_metric(place, site.share_bp / 10_000)
+    yield from (moved, agents, held, late, calls, spilled, share)

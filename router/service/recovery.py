@@ -41,7 +41,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-SNAPSHOT_FORMAT: Final = 2
+SNAPSHOT_FORMAT: Final = 3
 """The first byte of a snapshot. Raise it with every change of what is in one. A router falls back on records, but only
 while none were purged: after the first release, a new format needs a reader of the one before."""
 
@@ -145,10 +145,14 @@ def read_snapshot(body: bytes, description_at: Callable[[int], OrganisationDescr
 
 
 def state_digest(decider: Decider) -> str:
-    """A digest of the engine's whole state: two routers of one digest decide alike from here on."""
+    """A digest of the engine's whole state: two routers of one digest decide alike from here on.
+
+    The versions of the organisation are in it too, since reports are made of them.
+    """
     encoder = Encoder()
     state, past = decider.engine.state_in_parts()
     digest = hashlib.sha256(encoder.encode(state))
+    digest.update(encoder.encode(decider.versions))
     for part in past:
         digest.update(encoder.encode(part))
     return digest.hexdigest()

@@ -55,7 +55,7 @@ _NO_LIMITS_SET = Limits()
 # --- Organisations. The options are the fields of the noun that is built. ---
 
 
-def site(site_id: str, country: str, **options: Any) -> Site:
+def site(site_id: str, country: str | None, **options: Any) -> Site:
     return Site(site_id=SiteId(site_id), country=country, where=site_id, **options)
 
 

@@ -59,6 +59,7 @@ def test_offer_says_what_whom_until_when_and_why() -> None:
         ring=0,
         offer_id=OfferId("o1"),
         agent_id=AgentId("ana"),
+        agent_country="IT",
         expires_at_ms=30_000,
         portfolio_id=PortfolioId("gold"),
         client_id=ClientId("K1"),

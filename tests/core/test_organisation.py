@@ -9,14 +9,19 @@ import pytest
 from router.core.errors import OrganisationError, Problem
 from router.core.model import (
     AgentId,
+    Area,
+    Contract,
     Fallback,
     FallbackKind,
     Hours,
+    Membership,
     OrganisationDescription,
     Outcome,
     Ownership,
+    PlacePolicy,
     PortfolioId,
     Segment,
+    SharePeriod,
     SupplierId,
     Weekday,
 )
@@ -164,6 +169,12 @@ GOLD = portfolio("gold", "aquila")
 AQUILA = team("aquila")
 MORNING, NOON = time(8), time(12)
 MARCH_1, MARCH_2 = date(2026, 3, 1), date(2026, 3, 2)
+EU = Area(area_id="eu", members=(Membership("IT"),), where="eu")
+
+
+def contract(contract_id: str, **options: Any) -> Contract:
+    fields = {"company": "operator", "supplier_id": "own", "countries": ("IT",), "target_bp": 8_000, **options}
+    return Contract(contract_id=contract_id, where=contract_id, **fields)
 
 
 @pytest.mark.parametrize(
@@ -309,6 +320,39 @@ MARCH_1, MARCH_2 = date(2026, 3, 1), date(2026, 3, 2)
                 "the fallbacks of gold and silver lead round in a circle, which never ends: let one end in a number, "
                 "a call-back or a message",
             ),
+        ),
+        # Places and contracts.
+        ({"areas": (EU, EU)}, ("eu", "area_id", "'eu' stands twice, first in eu")),
+        ({"place": PlacePolicy(area_id="eu", where="place")}, ("place", "area_id", "there is no area 'eu'")),
+        (
+            {"areas": (Area(area_id="eu", members=(Membership("GB", MARCH_2, MARCH_1),), where="eu"),)},
+            ("eu", "members", "GB: until must be later than since"),
+        ),
+        (
+            {"contracts": (contract("a", valid_until=MARCH_1), contract("a", valid_from=MARCH_1))},
+            ("a", "contract_id", "'a' stands twice, first in a"),
+        ),
+        ({"contracts": (contract("a", supplier_id="x"),)}, ("a", "supplier_id", "there is no supplier 'x'")),
+        ({"contracts": (contract("a", company="x"),)}, ("a", "company", "no portfolio is of company 'x'")),
+        (
+            {"contracts": (contract("a", valid_from=MARCH_2, valid_until=MARCH_2),)},
+            ("a", "valid_until", "must be later than valid_from"),
+        ),
+        (
+            {"contracts": (contract("a", period=SharePeriod.CONTRACT),)},
+            ("a", "valid_from", "is missing: the share is kept from then on"),
+        ),
+        (
+            {"contracts": (contract("a", amber_bp=9_000, red_bp=8_999),)},
+            ("a", "red_bp", "must not be less than amber_bp: the warning before it is amber"),
+        ),
+        (
+            {"contracts": (contract("a", time_zone="Rome"),)},
+            ("a", "time_zone", "'Rome' is not a time zone; write one such as 'Europe/Rome'"),
+        ),
+        (
+            {"contracts": (contract("a", valid_until=MARCH_2), contract("b", valid_from=MARCH_1))},
+            ("b", "valid_from", "overlaps in time with contract 'a' of the same company and supplier"),
         ),
     ],
 )

@@ -17,6 +17,7 @@ from router.core import decisions as d
 from router.core import events as e
 from router.core.deadlines import Deadlines
 from router.core.decisions import Decision
+from router.core.gates import Gates
 from router.core.model import (
     AgentId,
     CallId,
@@ -24,6 +25,7 @@ from router.core.model import (
     Outcome,
     SiteId,
 )
+from router.core.moves import MoveBook, MoveRecord, MoveState, Stage, StageState
 from router.core.roster import Roster
 from router.core.snapshot import (
     LEFT_OUT,
@@ -487,6 +489,10 @@ def test_every_attribute_is_kept_or_has_a_reason_to_be_left_out() -> None:
         "Roster": (set(vars(roster)), {"_groups", *RosterState.__struct_fields__}),
         "WaitingRoom": (set(WaitingRoom.__slots__), set()),
         "Deadlines": (set(Deadlines.__slots__), {"heap", "_sequence"}),
+        "Gates": (set(Gates.__slots__), set()),
+        "MoveBook": (set(MoveBook.__slots__), set()),
+        "MoveRecord": (set(MoveRecord.__slots__), set(MoveState.__struct_fields__)),
+        "Stage": (set(Stage.__slots__), set(StageState.__struct_fields__)),
         "Tallies": (set(Tallies.__slots__), {"_months"}),
         "MonthRecord": (set(MonthRecord.__slots__), set(PortfolioMonth.__struct_fields__)),
         "AnswerRecord": (set(AnswerRecord.__slots__), set(PlaceAnswers.__struct_fields__)),

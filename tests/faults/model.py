@@ -30,6 +30,7 @@ class _Call:
     def __init__(self, arrived_ms: int, owned: bool) -> None:
         self.arrived_ms = arrived_ms
         self.owned = owned
+        self.has_asked = False
         self.state = "waiting"
         self.is_callback = False
         self.is_lost = False
@@ -44,12 +45,21 @@ class Model:
 
     Args:
         cooldown_ms: Of all teams.
-        first_come: Agents to whom every call goes at once, in order of arrival, unless it is a client's of its own.
+        first_come: Agents to whom every call goes at once, in order of arrival, unless it is a client's of its own or
+            its caller has asked for an agent inside.
+        outside: Agents who may not have the calls of those who have asked.
     """
 
-    def __init__(self, *, cooldown_ms: int, first_come: frozenset[AgentId] = frozenset()) -> None:
+    def __init__(
+        self,
+        *,
+        cooldown_ms: int,
+        first_come: frozenset[AgentId] = frozenset(),
+        outside: frozenset[AgentId] = frozenset(),
+    ) -> None:
         self._cooldown_ms = cooldown_ms
         self._first_come = first_come
+        self._outside = outside
         self.calls: dict[CallId, _Call] = {}
         self.held: dict[AgentId, CallId] = {}
         """Who is offered, or speaks to, which call."""
@@ -165,12 +175,20 @@ class Model:
                         call.is_lost = True
             case e.CallbackRequested(call_id=call_id):
                 self._call(call_id).is_callback = True
+            case e.PlaceRequested(call_id=call_id):
+                call = self._call(call_id)
+                call.has_asked = True
+                if call.state == "connected" and call.offer is not None and call.offer.agent_id in self._outside:
+                    call.is_callback = False
+                    self._free(call)
 
     def _offered(self, offer: OfferCall) -> None:
         call, agent_id = self._call(offer.call_id), offer.agent_id
         if call.offer is not None and call.offer.offer_id == offer.offer_id and call.state == "offered":
             call.offer = offer  # Made again after a restart.
             return
+        if call.has_asked and agent_id in self._outside:
+            raise Violation(f"{offer.call_id} is offered to {agent_id}, though its caller has asked for one inside")
         if agent_id in self.held:
             raise Violation(f"{agent_id} is offered {offer.call_id} while {self.held[agent_id]} is there")
         if call.offer is not None:
@@ -182,7 +200,7 @@ class Model:
             raise Violation(f"{offer.call_id} is offered to {agent_id} again during the cooldown")
         if agent_id in call.barred:
             raise Violation(f"{offer.call_id} is offered to {agent_id}, who has transferred it")
-        if offer.rule is Rule.RANK and agent_id in self._first_come and not call.owned:
+        if offer.rule is Rule.RANK and agent_id in self._first_come and not call.owned and not call.has_asked:
             self._check_first_come(at_ms, offer, call)
         call.state, call.offer = "offered", offer
         self.held[agent_id] = offer.call_id

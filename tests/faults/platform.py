@@ -48,6 +48,7 @@ class _Call:
     def __init__(self) -> None:
         self.is_connected = False
         self.agent_id: AgentId | None = None
+        self.is_outside = False
         self.is_callback = False
 
 
@@ -63,6 +64,7 @@ class Platform:
         clients: Sequence[str],
         habits: Habits,
         is_quick: bool = False,
+        is_asking: bool = False,
         on_accepted: Callable[[str, int], None],
     ) -> None:
         self._loop = loop
@@ -73,6 +75,8 @@ class Platform:
         self._clients = [ClientId(client) for client in clients]
         self._habits = habits
         self._is_quick = is_quick
+        self._is_asking = is_asking
+        """Whether there are agents outside, and callers who want none."""
         self._on_accepted = on_accepted
         self._connection: SimulatedConnection | None = None
         self._queues: dict[str, deque[_Sending]] = {}
@@ -215,6 +219,15 @@ class Platform:
         else:
             patience_s = self._random.expovariate(1 / self._habits.patience_s)
             self._loop.call_later(patience_s, self._lose_patience, call_id)
+        if self._is_asking and self._random.random() < 0.1:
+            self._loop.call_later(self._random.random() * 10, self._ask_for_a_place, call_id)
+
+    def _ask_for_a_place(self, call_id: CallId) -> None:
+        call = self.calls.get(call_id)
+        if call is not None:
+            self.send(e.PlaceRequested(call_id=call_id))
+            if call.agent_id is None or call.is_outside:
+                call.is_connected, call.agent_id = False, None
 
     def _lose_patience(self, call_id: CallId) -> None:
         call = self.calls.get(call_id)
@@ -237,7 +250,9 @@ class Platform:
         elif chance > 0.04 * self._habits.nasty + 0.03 * self._habits.nasty:
             call.is_connected = True
             call.agent_id = decision.agent_id
-            self.send(e.CallConnected(call_id=decision.call_id))
+            call.is_outside = decision.offers_choice
+            announced = decision.agent_country if decision.announcement is not None else None
+            self.send(e.CallConnected(call_id=decision.call_id, announced=announced))
             talk_s = self._random.expovariate(1 / self._habits.talk_s)
             self._loop.call_later(talk_s, self._finish, decision.call_id)
             if chance > 1 - 0.2 * self._habits.nasty:

@@ -11,12 +11,23 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from router.core import Engine, EventRejected, Limits
 from router.core.decisions import Decision
 from router.core.events import OrganisationChanged, RouterResumed, TimePassed
-from router.core.model import AgentId, Link, OrganisationDescription, Ownership, TeamId
+from router.core.model import (
+    AgentId,
+    Area,
+    Contract,
+    Link,
+    Membership,
+    OrganisationDescription,
+    Ownership,
+    PlacePolicy,
+    SiteId,
+    TeamId,
+)
 from router.journal import JournalDamaged, JournalError, JournalFenced, SqliteJournal
 from router.service.clock import Clock
 from router.service.decider import Decided, Decider
@@ -24,7 +35,7 @@ from router.service.mqtt import BrokerError
 from router.service.recovery import state_digest
 from router.service.service import Keeping, Service
 from router.wire import Accepted, DecisionId, Rejected, WireError, decode_input, decode_output, decode_record
-from tests.core.builders import agent, client, organisation, portfolio, team
+from tests.core.builders import SITE, SUPPLIER, agent, client, organisation, portfolio, site, team
 from tests.faults.broker import Broker
 from tests.faults.disk import Disk, FaultyJournal, Strike
 from tests.faults.loop import PROCESS, Killed, Process, VirtualLoop
@@ -45,22 +56,40 @@ _NORTH = ("ana", "bo", "cy", "dan")
 _SOUTH = ("eva", "flo")
 
 
-def centre(size: int = 1) -> OrganisationDescription:
+def centre(size: int = 1, *, is_abroad: bool = False) -> OrganisationDescription:
     """Six agents in two teams; three clients have owners; offers ring for 5 s, whoever declines is spared for 8.
 
-    *size* is how many of each agent there are.
+    *size* is how many of each agent there are. *is_abroad*: the south lies outside of the area in which callers may ask
+    for an agent, and a contract allows it a third of the calls.
     """
     options = {
         "offer_timeout_s": 5, "connect_timeout_s": 4, "cooldown_s": 8, "misses_max": 2, "wrap_up_s": 2,
         "talk_lease_s": 60, "presence_lease_s": 40,
     }  # fmt: skip
     return organisation(
-        [team("north", backups=(Link(TeamId("south"), 5),), **options), team("south", **options)],
+        [
+            team("north", backups=(Link(TeamId("south"), 5),), **options),
+            team("south", site_id=SiteId("tirana" if is_abroad else SITE.site_id), **options),
+        ],
         [portfolio("gold", "north", owner_wait_s=3, max_wait_s=60)],
         [agent(name, "north") for name in _times(_NORTH, size)]
         + [agent(name, "south") for name in _times(_SOUTH, size)],
         [client(f"K{owner}", "gold", ownerships=(Ownership(owner=AgentId(owner)),)) for owner in ("ana", "bo", "eva")],
+        **(_ABROAD if is_abroad else {}),
     )
+
+
+_ABROAD: dict[str, Any] = {
+    "sites": (SITE, site("tirana", "AL")),
+    "areas": (Area(area_id="home", members=(Membership("IT"),)),),
+    "place": PlacePolicy(area_id="home", guarantee_agents=1),
+    "contracts": (
+        Contract(
+            contract_id="home", company="operator", supplier_id=SUPPLIER.supplier_id, countries=("IT",),
+            target_bp=6_667, margin_bp=0, wait_s=8,
+        ),
+    ),
+}  # fmt: skip
 
 
 def _times(names: Sequence[str], size: int) -> list[str]:
@@ -72,6 +101,8 @@ class Plan(NamedTuple):
 
     duration_s: float = 60.0
     size: int = 1
+    """Of the `centre`."""
+    is_abroad: bool = False
     """Of the `centre`."""
     is_pair: bool = False
     """Two routers, one of them a standby."""
@@ -115,9 +146,13 @@ class _Router:
 class _Reference:
     """All that the journal leads to, from its first record on."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_abroad: bool) -> None:
         self.decider: Decider | None = None
-        self.model = Model(cooldown_ms=8_000, first_come=frozenset(AgentId(name) for name in _NORTH))
+        self.model = Model(
+            cooldown_ms=8_000,
+            first_come=frozenset(AgentId(name) for name in _NORTH),
+            outside=frozenset(AgentId(name) for name in _SOUTH) if is_abroad else frozenset(),
+        )
         self.decided: dict[DecisionId, Decision] = {}
         self.offsets: dict[str, int] = {}
         self._was_absent = False
@@ -186,10 +221,11 @@ class Simulation:
             clients=("Kana", "Kbo", "Keva"),
             habits=plan.habits,
             is_quick=not plan.fault_every_s,
+            is_asking=plan.is_abroad,
             on_accepted=self._on_accepted,
         )
         self.routers: list[_Router] = []
-        self.reference = _Reference()
+        self.reference = _Reference(is_abroad=plan.is_abroad)
         self.wall_offset_ms = 0
         self.counts: dict[str, int] = {}
         self._strike: tuple[Strike, int] | None = None
@@ -300,7 +336,7 @@ class Simulation:
             journal=journal,
             shard=SHARD,
             broker_url="",
-            load_organisation=lambda: centre(self.plan.size),
+            load_organisation=lambda: centre(self.plan.size, is_abroad=self.plan.is_abroad),
             pseudonym=lambda number: "0" * 32,
             limits=Limits(),
             version="0",
@@ -617,7 +653,9 @@ def simulate(seed: int, plan: Plan | None = None) -> Report:
         Violation: With the seed, and what must not have happened.
     """
     rng = random.Random(seed)
-    plan = plan or Plan(is_pair=rng.random() < 0.3, fault_every_s=rng.choice((2.0, 5.0, 10.0)))
+    plan = plan or Plan(
+        is_pair=rng.random() < 0.3, fault_every_s=rng.choice((2.0, 5.0, 10.0)), is_abroad=rng.random() < 0.3
+    )
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as directory:
         try:
             return Simulation(seed, plan, Path(directory)).run()

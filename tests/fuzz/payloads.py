@@ -84,8 +84,12 @@ class Platform:
             "seat": ["s1", "s2", "s3"],
             "session": ["d1", "d2"],
             "reason": ["break", "lunch", "missed_offers"],
+            "made_by": ["ada"],
+            "contract_id": [*sorted({c.contract_id for each in descriptions for c in each.contracts}), "c999"],
             "caller": [f"{number:032x}" for number in range(4)],
             "language": ["it", "it", "it", "en", "xx"],
+            "move_plan_id": [*sorted({p.move_plan_id for each in descriptions for p in each.move_plans}), "away"],
+            "by": ["ops", "ana"],
         }
         self._calls: deque[CallId] = deque([CallId("c0")], maxlen=40)
         self._calls_made = 0
@@ -178,6 +182,8 @@ class Platform:
                 return [self._value(kind.item_type, name, random) for _ in range(length)]
             case inspect.StructType():
                 return self._struct(kind, random)
+            case inspect.DateType():
+                return random.choice(("2026-03-02", "2026-03-29", "2018-05-04", "9999-12-31"))
             case inspect.StrType():
                 return self._word(name, random)
         raise TypeError(f"no way to make up {kind} for field {name}; add one")
@@ -187,7 +193,7 @@ class Platform:
             return random.choice(self._calls)
         if name == "offer_id":
             return f"o{random.randint(1, 20)}"
-        if name in ("country", "countries"):
+        if name in ("country", "countries", "announced"):
             return random.choice(("IT", "IT", "IT", "RO", chr(random.randint(65, 90)) + chr(random.randint(65, 90))))
         return random.choice(self._words[name])
 
@@ -200,7 +206,9 @@ class Platform:
         prefix = f"acd/v1/in/{self._shard}"
         if kind.startswith(("agent_", "offer_")):
             return f"{prefix}/agent/{event.get('agent_id')}"
-        admin = {"reload_requested": "reload", "platform_resynced": "resync"}.get(kind)
+        admin = {"reload_requested": "reload", "platform_resynced": "resync", "share_adjusted": "share"}.get(kind)
+        if kind.startswith("plan_"):
+            admin = "plan"
         return f"{prefix}/call/{event.get('call_id')}" if admin is None else f"{prefix}/admin/{admin}"
 
     # --- Nonsense ---

@@ -8,7 +8,7 @@ import os
 import signal
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
-from datetime import time
+from datetime import date, time
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -25,10 +25,13 @@ from router.core.model import (
     FallbackKind,
     Hours,
     Link,
+    MovePlan,
+    MoveStep,
     OrganisationDescription,
     OwnerMode,
     Portfolio,
     PortfolioId,
+    SiteId,
     Strategy,
     TeamId,
     Weekday,
@@ -237,6 +240,7 @@ def _descriptions() -> tuple[OrganisationDescription, ...]:
                        max_wait_s=None, fallback=Fallback(FallbackKind.NUMBER, "119")),
         ),
         agents=tuple(change(agent, after_s=10 * number) for number, agent in enumerate(small.agents)),
+        move_plans=(_plan(gold.portfolio_id, PortfolioId("silver")),),
     )  # fmt: skip
     lean = change(
         small,
@@ -247,6 +251,24 @@ def _descriptions() -> tuple[OrganisationDescription, ...]:
         clients=(change(small.clients[0], exclusions=(small.agents[1].agent_id,)),),
     )
     return small, hard, lean, hard
+
+
+def _plan(*portfolios: PortfolioId) -> MovePlan:
+    """Its first day has passed when the fuzzer begins; the others come while it runs."""
+    steps = tuple(
+        MoveStep(
+            step_id=f"s{number}",
+            valid_from=date(2026, 1, number),
+            portfolio_id=portfolios[0] if number == 2 else None,
+            shares={SiteId("aquila"): 10_000 - 2_500 * number, SiteId("cagliari"): 2_500 * number},
+            agents_moved=number,
+        )
+        for number in (1, 2, 3)
+    )
+    return MovePlan(
+        move_plan_id="m1", portfolios=portfolios, to_sites=(SiteId("cagliari"),), deadline=date(2026, 1, 31), agents=3,
+        spill_after_s=10, calls_min=2, steps=steps,
+    )  # fmt: skip
 
 
 def _portfolio(model: Portfolio, portfolio_id: str, *teams: Link, **fields: object) -> Portfolio:

@@ -14,9 +14,7 @@ the same team; S1 of silver by N of team south. D of south is neither. Months ar
 """
 
 from collections.abc import Iterable
-from contextlib import closing
 from datetime import datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from router.core import Engine
@@ -24,8 +22,6 @@ from router.core import decisions as d
 from router.core import events as e
 from router.core.events import Event
 from router.core.model import AgentId, CallId, ClientId, OrganisationDescription, PortfolioId, Quality
-from router.journal import Entry, SqliteJournal
-from router.wire import encode_record
 from tests.core.builders import accepted, agent, client, organisation, owned_by, portfolio, team
 
 ROME = ZoneInfo("Europe/Rome")
@@ -57,23 +53,29 @@ def description() -> OrganisationDescription:
 class Day:
     """Events as a platform would report them, and the engine that answers: offers are taken at once."""
 
-    def __init__(self) -> None:
-        self.engine = Engine(description())
-        self.records: list[tuple[int, Event]] = [(ms(2026, 1, 1), e.OrganisationChanged(description=description()))]
+    def __init__(self, described: OrganisationDescription, begins_ms: int) -> None:
+        self.engine = Engine(described)
+        self.records: list[tuple[int, Event]] = [(begins_ms, e.OrganisationChanged(description=described))]
+        self.at(begins_ms, e.RouterResumed(epoch=1))
 
     def at(self, at_ms: int, event: Event) -> None:
         self.engine.expire(at_ms)
         decisions = self.engine.handle(event, now_ms=at_ms)
         self.records.append((at_ms, event))
+        self.take(at_ms, decisions)
+
+    def take(self, at_ms: int, decisions: Iterable[d.Decision]) -> None:
+        """Offers are accepted and put through at once."""
         for offer in (each for each in decisions if isinstance(each, d.OfferCall)):
             self.at(at_ms, accepted(offer))
-            self.at(at_ms, e.CallConnected(call_id=offer.call_id))
+            self.at(at_ms, self.connected(offer))
 
-    def call(self, at_ms: int, call_id: str, client_id: str, navigation_ms: int | None = None) -> None:
-        self.at(
-            at_ms,
-            e.CallArrived(call_id=CallId(call_id), client_id=ClientId(client_id), navigation_ms=navigation_ms),
-        )
+    def connected(self, offer: d.OfferCall) -> e.CallConnected:
+        return e.CallConnected(call_id=offer.call_id)
+
+    def call(self, at_ms: int, call_id: str, client_id: str | None = None, navigation_ms: int | None = None) -> None:
+        who = ClientId(client_id) if client_id is not None else None
+        self.at(at_ms, e.CallArrived(call_id=CallId(call_id), client_id=who, navigation_ms=navigation_ms))
 
     def sign_in(self, at_ms: int, *agents: str) -> None:
         for agent_id in agents:
@@ -92,8 +94,7 @@ class Day:
 
 
 def records() -> list[tuple[int, Event]]:
-    day = Day()
-    day.at(ms(2026, 1, 1), e.RouterResumed(epoch=1))
+    day = Day(description(), ms(2026, 1, 1))
     start = ms(2026, 1, 12, 9)
     day.call(start, "j1", "G1", navigation_ms=10_000)
     day.sign_in(start + 20_000, "O")
@@ -138,12 +139,3 @@ def records() -> list[tuple[int, Event]]:
     day.call(start, "u1", "S1")
     day.hang_up(start + 1_000, "u1")
     return day.records
-
-
-def write_journal(path: Path, events: Iterable[tuple[int, Event]]) -> None:
-    with closing(SqliteJournal(path)) as journal:
-        journal.claim("main")
-        journal.append(
-            "main", [Entry(f"e{number:04}", encode_record(*each)) for number, each in enumerate(events, start=1)]
-        )
-        journal.release("main")

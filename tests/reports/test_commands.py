@@ -1,6 +1,5 @@
 """``router report`` on real journals: whichever way the router comes to its counts, the report is the same."""
 
-import asyncio
 import csv
 import hashlib
 import json
@@ -18,11 +17,9 @@ import pytest
 
 from router.cli import main
 from router.command_line import console
-from router.core import Limits
 from router.journal import SqliteJournal
-from router.service.recovery import finish_snapshot, recover, write_snapshot
-from router.service.retention import counts_of, purge_before
-from tests.reports.half_year import ms, records, write_journal
+from tests.reports.half_year import ms, records
+from tests.reports.journals import purge, snapshot, write_journal
 
 SMALL = Path(__file__).parents[2] / "config" / "small"
 FORMS = ("agcom", "portfolios")
@@ -61,33 +58,6 @@ def run(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     return run
 
 
-def snapshot(path: Path, *, last: int | None = None) -> None:
-    """Keep the state after the record at *last*, as a router would have; None: after all."""
-    everything = records()
-    last = len(everything) if last is None else last
-    part = path.with_name("part.db")
-    write_journal(part, everything[:last])
-    with closing(SqliteJournal(part)) as journal:
-        decider = recover(journal, "main", limits=Limits())
-    assert decider is not None
-    with closing(SqliteJournal(path)) as journal:
-        journal.claim("main")
-        journal.put_snapshot("main", last, finish_snapshot(write_snapshot(decider)))
-        journal.release("main")
-    part.unlink()
-
-
-def purge(path: Path, before_ms: int) -> int:
-    with closing(SqliteJournal(path)) as journal:
-        journal.claim("main")
-        decider = recover(journal, "main", limits=Limits())
-        assert decider is not None
-        engine = decider.engine
-        purged = asyncio.run(purge_before(journal, "main", before_ms, lambda month: counts_of(engine, month)))
-        journal.release("main")
-    return purged
-
-
 def all_forms(run: Run, folder: Path) -> list[bytes]:
     """Every form of both reports."""
     found: list[bytes] = []
@@ -103,12 +73,12 @@ def test_the_same_report_from_records_a_snapshot_and_a_purged_journal(run: Run, 
     """The snapshot is of a moment at which the call of two months talks."""
     from_records = all_forms(run, tmp_path)
     talking = next(n for n, (at_ms, _) in enumerate(records()) if at_ms > ms(2026, 4, 1))
-    snapshot(path, last=talking)
+    snapshot(path, records(), last=talking)
 
     from_snapshot_and_records = all_forms(run, tmp_path)
     purged = purge(path, ms(2026, 4, 1))
     from_what_is_left = all_forms(run, tmp_path)
-    snapshot(path)
+    snapshot(path, records())
     purged += purge(path, ms(2027, 1, 1))
     from_a_snapshot_alone = all_forms(run, tmp_path)
 

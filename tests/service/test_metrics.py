@@ -6,12 +6,33 @@ import threading
 
 import pytest
 
+from router.core import Engine
 from router.core.decisions import ConnectCall, Decision, OfferCall, PauseAgent, Rule
 from router.core.errors import Rejection
-from router.core.events import AgentReady, CallArrived, Event, OfferAccepted
-from router.core.model import AgentId, AgentStatus, CallId, ClientId, OfferId, Outcome, PortfolioId, TeamId
-from router.core.summary import EngineSummary, PortfolioSummary, TeamSummary
+from router.core.events import (
+    AgentReady,
+    AgentSignedIn,
+    CallArrived,
+    Event,
+    OfferAccepted,
+    PlanAdvanceRequested,
+    PlanHoldRequested,
+)
+from router.core.model import (
+    AgentId,
+    AgentStatus,
+    CallId,
+    ClientId,
+    OfferId,
+    Outcome,
+    PortfolioId,
+    ShareUnit,
+    TeamId,
+)
+from router.core.shares import Forecast, Outlook
+from router.core.summary import ContractSummary, EngineSummary, PlaceSummary, PortfolioSummary, TeamSummary
 from router.service.metrics import Metrics
+from tests.core.test_moves import FIRST, NOON, centre, plan
 from tests.requirements import require
 
 EMPTY = EngineSummary(now_ms=0, portfolios=(), teams=(), offers={}, calls_live=0)
@@ -30,6 +51,25 @@ BUSY = EngineSummary(
     teams=(TeamSummary(team_id=TeamId("aquila-3"), agents={AgentStatus.IDLE: 4, AgentStatus.IN_CALL: 2}),),
     offers={Rule.ACCEPTED: 11, Rule.REORGANISED: 1},
     calls_live=7,
+    contracts=(
+        ContractSummary(
+            contract_id="c80",
+            outlook=Outlook(ShareUnit.CALLS, 81, 100, 2, 8_100, True, Forecast(7_900, "amber")),
+            goal_bp=8_000,
+            margin_bp=100,
+            overrides=3,
+            refused=4,
+        ),
+        ContractSummary(
+            contract_id="minutes",
+            outlook=Outlook(ShareUnit.SECONDS, 0, 0, 0, None, False, Forecast(None, "green")),
+            goal_bp=9_500,
+            margin_bp=0,
+            overrides=0,
+            refused=0,
+        ),
+    ),
+    places=(PlaceSummary(company="tel", asked=9, met=6, met_ms=90_500, unmet=2, unannounced=1),),
 )
 
 # None of these may ever be read in the metrics.
@@ -53,10 +93,11 @@ DECISIONS: list[Decision] = [
         offer_id=OFFER,
         agent_id=AGENT,
         expires_at_ms=20_000,
+        agent_country="IT",
         portfolio_id=PortfolioId("gold-north"),
         client_id=CLIENT,
     ),
-    ConnectCall(rule=Rule.ACCEPTED, call_id=CALL, wait_ms=4_000, offer_id=OFFER, agent_id=AGENT),
+    ConnectCall(rule=Rule.ACCEPTED, call_id=CALL, wait_ms=4_000, offer_id=OFFER, agent_id=AGENT, agent_country="IT"),
     PauseAgent(rule=Rule.MISSES, agent_id=AGENT, misses=3),
 ]
 
@@ -108,6 +149,51 @@ def test_what_the_engine_looks_like_is_read_at_each_scrape() -> None:
     assert read['router_offers_total{result="accepted"}'] == 11
     assert read['router_offers_total{result="missed"}'] == 0
     assert read['router_offers_total{result="reorganised"}'] == 1
+
+
+def test_how_a_move_plan_stands_is_read_at_each_scrape() -> None:
+    engine = Engine(centre(plan(calls_min=1)))
+    metrics = Metrics(lambda: engine.summary(now_ms=FIRST * 1000), version="1.2.3")
+    for event in (AgentSignedIn(agent_id=AgentId("l1")), AgentReady(agent_id=AgentId("l1"))):
+        engine.handle(event, now_ms=NOON * 1000)
+    engine.expire(FIRST * 1000)
+
+    read = samples(metrics)
+
+    assert (read['router_plan_agents_moved{plan="home"}'], read['router_plan_agents{plan="home"}']) == (0, 220)
+    assert read['router_plan_held{by="gate",plan="home"}'] == 1
+    assert read['router_plan_held{by="people",plan="home"}'] == 0
+    assert read['router_plan_late{plan="home"}'] == 0
+    engine.handle(PlanAdvanceRequested(move_plan_id="home", by="ops", override=True), now_ms=FIRST * 1000)
+    engine.handle(PlanHoldRequested(move_plan_id="home", by="ops"), now_ms=FIRST * 1000)
+    read = samples(metrics)
+    assert (read['router_plan_held{by="gate",plan="home"}'], read['router_plan_held{by="people",plan="home"}']) == (
+        0,
+        1,
+    )
+    assert read['router_plan_share_ratio{plan="home",portfolio="home",site="iasi"}'] == 0.6
+    assert read['router_plan_calls{plan="home",portfolio="home",site="iasi"}'] == 0
+
+
+def test_shares_and_requests_are_read_at_each_scrape(metrics: Metrics) -> None:
+    read = samples(metrics)
+
+    assert read['router_share_in_country_ratio{contract="c80"}'] == 0.81
+    assert 'router_share_in_country_ratio{contract="minutes"}' not in read, "nothing done is no share, and not 0"
+    assert read['router_share_target_ratio{contract="minutes"}'] == 0.95
+    assert read['router_share_needed_ratio{contract="c80"}'] == 0.79
+    assert read['router_share_work{contract="c80",place="in_country"}'] == 81
+    assert read['router_share_work{contract="c80",place="all"}'] == 100
+    assert read['router_share_work{contract="c80",place="promised"}'] == 2
+    assert (read['router_share_open{contract="c80"}'], read['router_share_open{contract="minutes"}']) == (1, 0)
+    assert (read['router_share_warning{contract="c80"}'], read['router_share_warning{contract="minutes"}']) == (1, 0)
+    assert read['router_share_overrides_total{contract="c80"}'] == 3
+    assert read['router_share_refused_total{contract="c80"}'] == 4
+    assert read['router_place_requests_total{company="tel",result="asked"}'] == 9
+    assert read['router_place_requests_total{company="tel",result="met"}'] == 6
+    assert read['router_place_requests_total{company="tel",result="unmet"}'] == 2
+    assert read['router_place_met_seconds_total{company="tel"}'] == 90.5
+    assert read['router_unannounced_answers_total{company="tel"}'] == 1
 
 
 def test_what_happens_is_counted(metrics: Metrics) -> None:
@@ -192,8 +278,8 @@ def test_nobody_can_be_recognised(metrics: Metrics) -> None:
     exposed = text(metrics)
     assert "marked" not in exposed
     assert set(re.findall(r'[{,]([a-z_]+)="', exposed)) == {
-        "decision", "event", "generation", "implementation", "le", "major", "minor", "outcome", "patchlevel",
-        "portfolio", "reason", "result", "rule", "state", "team", "version",
+        "company", "contract", "decision", "event", "generation", "implementation", "le", "major", "minor", "outcome",
+        "patchlevel", "place", "portfolio", "reason", "result", "rule", "state", "team", "version",
     }  # fmt: skip
 
 
