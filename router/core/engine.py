@@ -514,9 +514,14 @@ class Engine:
         return True
 
     def _waive_share_if_due(self, call: CallRecord) -> bool:
-        """Let the call go abroad whatever the share, if it has waited long enough and its contract says so."""
+        """Let the call go abroad whatever the share, if it has waited long enough and its contract says so.
+
+        Or the law does: whoever has asked for an agent inside is not refused one for the sake of a contract.
+        """
         contract = self._gates.share_limit(call, self._now)
-        if contract is None or contract.contract.then is not ShareLimit.OVERFLOW:
+        if contract is None:
+            return False
+        if contract.contract.then is not ShareLimit.OVERFLOW and call.place_requested_ms is None:
             return False
         if self._now - call.queued_ms < contract.contract.wait_s * 1000:
             return False

@@ -6,20 +6,24 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.core import Engine
 from router.core.decisions import FallbackCall, OfferCall, QueueCall, Rule
-from router.core.events import CallConnected, OrganisationChanged
+from router.core.events import CallConnected, OrganisationChanged, PlaceRequested
 from router.core.explain import Verdict
 from router.core.model import (
+    Area,
     CallId,
     Contract,
     Fallback,
     FallbackKind,
+    Membership,
     OrganisationDescription,
     Outcome,
+    PlacePolicy,
     ShareLimit,
     SharePeriod,
     ShareUnit,
@@ -371,6 +375,34 @@ def test_a_contract_may_call_back_instead() -> None:
     assert floor.queue("gold").callbacks_waiting == 1
     floor.sign_in(NOON + 70, "l1")
     assert the_offer(floor.back(NOON + 70, "l1")).callback
+
+
+@pytest.mark.parametrize("then", ShareLimit)
+def test_who_has_asked_for_an_agent_inside_gets_one_whatever_the_share(then: ShareLimit) -> None:
+    """Romania is abroad for the share and inside for the caller, who has a right to an agent: the law comes first."""
+    plain = centre(then=then)
+    inside = Area(area_id="eu", members=(Membership("IT"), Membership("RO")))
+    floor = Floor(
+        msgspec.structs.replace(
+            plain,
+            sites=(site("lecce", "IT"), site("tirana", "RO")),
+            areas=(inside,),
+            place=PlacePolicy(area_id="eu"),
+        ),
+        80,
+        20,
+    )
+    floor.ready("t1", at=NOON)
+    floor.arrive(NOON + 1, "c1")
+
+    assert floor.at(NOON + 10, PlaceRequested(call_id=CallId("c1"))) == ()
+    assert floor.until(NOON + 60) == ()
+    offered = the_offer(floor.until(NOON + 61))
+
+    assert (offered.agent_id, offered.agent_country, offered.rule) == ("t1", "RO", Rule.SHARE_OVERRIDE)
+    floor.connect(NOON + 62, (offered,))
+    assert sum(day.overrides for day in floor.contract_days()) == 1
+    assert sum(day.refused for day in floor.contract_days()) == 0
 
 
 def test_a_call_waits_for_its_turn_and_not_for_the_share_where_the_gate_is_open() -> None:
