@@ -540,6 +540,20 @@ def test_an_organisation_read_again_keeps_what_was_counted() -> None:
     assert the_queueing(floor.arrive(NOON + 4, "c2")).rule is Rule.SHARE
 
 
+def test_where_the_agent_sits_is_settled_at_the_answer() -> None:
+    """The site goes abroad in the middle of the conversation: the call, and all that is said in it, stays at home."""
+    floor = Floor(centre("l1 l2", unit=ShareUnit.SECONDS))
+    floor.ready("l1", at=NOON)
+    floor.talk(NOON, "c1")
+    moved = msgspec.structs.replace(centre("l1 l2"), sites=(site("lecce", "AL"), site("tirana", "AL")))
+
+    floor.at(NOON + 100, OrganisationChanged(description=moved))
+    floor.end(NOON + 300, "c1")
+
+    counted = [(day.country, day.calls, day.talk_ms) for day in floor.contract_days() if day.calls or day.talk_ms]
+    assert counted == [("IT", 1, 300_000)]
+
+
 def test_a_lower_target_opens_the_gate_for_calls_that_wait() -> None:
     floor = Floor(centre(), 6, 4)
     floor.ready("t1", at=NOON)
