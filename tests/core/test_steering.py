@@ -35,6 +35,7 @@ from tests.core.builders import (
     Bench,
     agent,
     client,
+    link,
     offers,
     organisation,
     owned_by,
@@ -232,6 +233,21 @@ def test_an_answer_in_the_country_opens_the_way_for_a_call_that_waits() -> None:
     assert offers(floor.at(NOON + 5, CallConnected(call_id=CallId("early")))) == {}
     floor.end(NOON + 6, "early")
     assert floor.counted() == (8, 10, 0)
+
+
+def test_an_answer_in_the_country_opens_the_way_to_an_owner_whom_no_ring_reaches_yet() -> None:
+    """Tirana's ring opens after 50 s; t1 owns the client, is idle, and need not wait for it."""
+    plain = centre()
+    gold = portfolio("gold", "lecce", link("tirana", 50), max_wait_s=None)
+    floor = Floor(msgspec.structs.replace(plain, portfolios=(gold,)), 79, 19)
+    floor.ready("t1", "l1", at=NOON)
+    first = the_offer(floor.arrive(NOON + 1, "c1"))
+    the_queueing(floor.arrive(NOON + 2, "c2", "K1"))
+
+    (_, *brought) = (*floor.accept(NOON + 3, first), *floor.at(NOON + 3, CallConnected(call_id=first.call_id)))
+
+    assert the_offer(brought).rule is Rule.OWNER
+    assert offers(brought) == {"c2": "t1"}
 
 
 def test_gates_open_in_the_order_of_the_queue() -> None:
