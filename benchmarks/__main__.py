@@ -2,9 +2,9 @@
 
 import argparse
 
-from benchmarks import engine, recovery
+from benchmarks import engine, recovery, simulation
 
-BENCHMARKS = {"engine": engine.main, "recovery": recovery.main}
+BENCHMARKS = {"engine": engine.main, "recovery": recovery.main, "simulation": simulation.main}
 
 
 def main() -> None:

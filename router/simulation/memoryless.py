@@ -60,6 +60,7 @@ Flags = NDArray[np.bool_]
 # The longest leases that the organisation allows: nobody is signed out, and no talk cut off, within a run of days.
 _LEASE_S = 86_400
 _NOBODY = -1
+_FOR_EVER_MS = 1 << 62
 
 
 class Kind(NamedTuple):
@@ -75,6 +76,9 @@ class Kind(NamedTuple):
     teams: tuple[Link, ...]
     """The owner team first."""
     skills: tuple[SkillNeed, ...] = ()
+    head_start_s: int = 0
+    max_wait_s: int | None = None
+    """After so long in the queue the caller gives up for a recorded message; 0: all agents busy, the call is lost."""
 
     @property
     def rate(self) -> float:
@@ -152,7 +156,13 @@ class MemorylessModel:
                 for crew in self.crews
             ),
             portfolios=tuple(
-                Portfolio(portfolio_id=PortfolioId(kind.name), teams=kind.teams, skills=kind.skills, max_wait_s=None)
+                Portfolio(
+                    portfolio_id=PortfolioId(kind.name),
+                    teams=kind.teams,
+                    skills=kind.skills,
+                    head_start_s=kind.head_start_s,
+                    max_wait_s=kind.max_wait_s,
+                )
                 for kind in self.kinds
             ),
             agents=tuple(
@@ -232,8 +242,9 @@ def first_come_first_served(model: MemorylessModel, draw: CallerDraw) -> Fates:
 
     That is first come, first served with assignment to the longest idle: the recursion of Kiefer & Wolfowitz
     (Transactions of the American Mathematical Society 78 (1955) 1-18), with a heap of agents for each team, and callers
-    who hang up when nobody is free before their patience ends. A few lines that share nothing with the engine: all that
-    a model says beyond which team may serve which kind (skills, strategy, ``after_s``, ``own_first``) is left aside.
+    who hang up when nobody is free before their patience ends, or go when they may wait no longer. A few lines that
+    share nothing with the engine: what else a model says (skills, strategy, ``after_s``, ``own_first``,
+    ``head_start_s``) is left aside.
     """
     crews = {crew.team_id: number for number, crew in enumerate(model.crews)}
     free: list[list[tuple[int, int]]] = [[] for _ in crews]
@@ -241,21 +252,28 @@ def first_come_first_served(model: MemorylessModel, draw: CallerDraw) -> Fates:
         free[crew].append((0, agent))
     reach = [[free[crews[link.team_id]] for link in kind.teams] for kind in model.kinds]
     waits, taken, queued = [], [], []
-    patience = draw.patience_ms.tolist() if draw.patience_ms is not None else None
-    numbers = zip(draw.kind.tolist(), draw.arrived_ms.tolist(), draw.service_ms.tolist(), strict=True)
-    for index, (kind, arrived_ms, service_ms) in enumerate(numbers):
+    limits = _wait_limits_ms(model, draw).tolist()
+    numbers = zip(draw.kind.tolist(), draw.arrived_ms.tolist(), draw.service_ms.tolist(), limits, strict=True)
+    for kind, arrived_ms, service_ms, limit_ms in numbers:
         crew_free = min(reach[kind])
         free_ms, agent = crew_free[0]
         wait_ms = free_ms - arrived_ms if free_ms > arrived_ms else 0
-        queued.append(wait_ms > 0)
-        if patience is not None and wait_ms > patience[index]:
-            waits.append(patience[index])
+        queued.append(wait_ms > 0 and model.kinds[kind].max_wait_s != 0)
+        if wait_ms > limit_ms:
+            waits.append(limit_ms)
             taken.append(_NOBODY)
         else:
             waits.append(wait_ms)
             taken.append(agent)
             heapreplace(crew_free, (arrived_ms + wait_ms + service_ms, agent))
     return Fates(np.array(waits), np.array(taken), np.array(queued))
+
+
+def _wait_limits_ms(model: MemorylessModel, draw: CallerDraw) -> Ints:
+    """How long each caller can wait at most."""
+    longest = [_FOR_EVER_MS if kind.max_wait_s is None else kind.max_wait_s * 1000 for kind in model.kinds]
+    limits_ms: Ints = np.array(longest)[draw.kind]
+    return limits_ms if draw.patience_ms is None else np.minimum(limits_ms, draw.patience_ms)
 
 
 def zero_mean_controls(

@@ -1,0 +1,1 @@
+"""Exact results of queueing theory, and what is held against them."""
