@@ -14,6 +14,8 @@ RATE ?= 200
 SECONDS ?= 600
 # How many calls `make memory` plays in virtual time; two million take about an hour.
 CALLS ?= 2000000
+# How much `make truth` simulates: four times as much makes intervals half as wide.
+SIZE ?= 1
 # How many payloads `make fuzz` sends; a million take a quarter of an hour.
 PAYLOADS ?= 1000000
 
@@ -24,7 +26,7 @@ IN_COMPILED := cd $(COMPILED) && PYTHONPATH=$(CURDIR) $(CURDIR)/$(BIN)/python
 # Which benchmark `make bench` and `make bench-compiled` run.
 BENCH ?= engine
 
-.PHONY: run test compiled test-compiled bench bench-compiled year soak memory chaos fuzz audit clean
+.PHONY: run test truth compiled test-compiled bench bench-compiled year soak memory chaos fuzz audit clean
 
 run: $(VENV)/.run
 	$(BIN)/router run config/laquila --show --always-open --play $(SPEED)
@@ -34,6 +36,10 @@ test: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist worksteal -q
+
+# Exact results of queueing theory against the engine, at length: a quarter of an hour on two cores that are free.
+truth: $(VENV)/.dev
+	$(BIN)/python -m tests.truth --size $(SIZE) --seed $(SEED)
 
 bench: $(VENV)/.run
 	$(BIN)/python -m benchmarks $(BENCH)

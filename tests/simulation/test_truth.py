@@ -77,7 +77,7 @@ def engine_plan(row: Row) -> Plan:
 
 
 def second_plan(row: Row) -> Plan:
-    return Plan(120, row.warm_up, 8_000 if row.second is first_come_first_served else 2_500)
+    return Plan(120, row.warm_up, 5_000 if row.second is first_come_first_served else 2_500)
 
 
 WIDEST: dict[Figure, float] = {wait_of_all: 0.06, wait_of_answered: 0.06, abandoning: 0.05, waiting: 0.03}
@@ -282,7 +282,7 @@ MODELS = (*known.ERLANG_B_ROWS, *known.ERLANG_C_ROWS, *known.ERLANG_A_ROWS, know
 @pytest.mark.parametrize("row", MODELS, ids=str)
 def test_callers_follow_the_model(row: Row) -> None:
     """All controls have the expectation zero that they are said to have: callers and companions came out as drawn."""
-    plan = Plan(60, max(row.warm_up, 1_000), 3_000)
+    plan = Plan(60, max(row.warm_up, 1_000), 2_000)
 
     replications = simulate(row.model, row.exact, plan, 2_000 + row.number, first_come_first_served)
 
