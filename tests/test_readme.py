@@ -105,6 +105,7 @@ def test_the_protocol_is_simulated_and_its_report_made(run: Callable[[str], Done
         "docs/reports.md",
         "docs/security.md",
         "docs/staffing.md",
+        "docs/truth.md",
         "docs/wire.md",
     ],
 )

@@ -73,11 +73,13 @@ def assert_exact(findings: Sequence[Finding], row: Row) -> None:
 
 def engine_plan(row: Row) -> Plan:
     # A load of 93 % on 90 agents takes an hour and a half to forget where it was, some 800 calls: too dear for long.
-    return Plan(40, row.warm_up, 300) if row.warm_up < 1_000 else Plan(25, 1_500, 600)
+    return Plan(40, row.warm_up, 200) if row.warm_up < 1_000 else Plan(25, 1_500, 600)
 
 
 def second_plan(row: Row) -> Plan:
-    return Plan(120, row.warm_up, 5_000 if row.second is first_come_first_served else 2_500)
+    if row.second is not first_come_first_served:
+        return Plan(120, row.warm_up, 2_500)
+    return Plan(120, row.warm_up, 5_000 if row.warm_up < 1_000 else 8_000)
 
 
 WIDEST: dict[Figure, float] = {wait_of_all: 0.06, wait_of_answered: 0.06, abandoning: 0.05, waiting: 0.03}

@@ -18,7 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.truth")
     parser.add_argument("rows", nargs="*", help="names of rows, such as erlang-a-20 or design-7; none: all")
     parser.add_argument("--size", type=float, default=1.0, help="four times as much makes intervals half as wide")
-    parser.add_argument("--designs", type=int, default=20, help="how many random designs, if no rows are named")
+    parser.add_argument("--designs", type=int, default=12, help="how many random designs, if no rows are named")
     parser.add_argument("--seed", type=int, default=1, help="of the first random design")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()

@@ -61,12 +61,12 @@ def run(rows: Sequence[Row], *, size: float, processes: int) -> int:
 
 
 def plan_of(row: Row, player: Player, size: float) -> Plan:
-    """So many replications that quantiles are those of the normal law, nearly."""
+    """Enough replications for some twenty controls, and for sums that are nearly normal."""
     if player is not Player.SECOND:
-        return Plan(max(80, round(160 * size)), row.warm_up, 2_500)
-    # A recursion takes a call in a microsecond.
+        return Plan(max(60, round(200 * size)), row.warm_up, 2_000)
+    # The recursion takes a call in a microsecond, the other in three.
     calls = 25_000 if row.second is first_come_first_served else 10_000
-    return Plan(max(80, round(400 * size)), row.warm_up, calls)
+    return Plan(max(60, round(400 * size)), row.warm_up, calls)
 
 
 def play_all(rows: Iterable[Row], size: float, processes: int) -> dict[tuple[str, Player], list[Replication]]:
