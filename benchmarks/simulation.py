@@ -28,7 +28,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.engine import processor_name
+from benchmarks.engine import engine_kind, processor_name
 from router.core.model import Link, TeamId
 from router.service.garbage import collecting_seldom
 from router.simulation.floor import VirtualFloor
@@ -91,6 +91,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured, where, and how."""
 
     router: str
+    engine: str
+    """``interpreted`` or ``compiled``."""
     ciw: str
     python: str
     processor: str
@@ -149,6 +151,7 @@ def run(scale: Scale) -> Report:
     )
     return Report(
         router=version("portfolio-router"),
+        engine=engine_kind(),
         ciw=version("ciw"),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         processor=processor_name(),
@@ -179,8 +182,8 @@ def main(*, tiny: bool, as_json: bool) -> None:
 def as_table(report: Report) -> Table:
     table = Table(
         title="Simulated calls a second (M/M/n+M): the live engine in virtual time, and Ciw",
-        caption=f"portfolio-router {report.router}, Ciw {report.ciw}, {report.python}, {report.processor}; "
-        f"seed {report.seed}; median of {report.pairs} pairs x {report.calls:,} calls; "
+        caption=f"portfolio-router {report.router}, {report.engine} engine, Ciw {report.ciw}, {report.python}, "
+        f"{report.processor}; seed {report.seed}; median of {report.pairs} pairs x {report.calls:,} calls; "
         f"the processor was ours for {report.processor_share:.0%} of the time",
         box=SIMPLE_HEAD,
         show_edge=False,
