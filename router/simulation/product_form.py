@@ -13,8 +13,8 @@ speed(...) are sums of rates. That is true of agents one by one. Agents of a tea
 are the numbers of agents that a list has taken from each team: as many states as products of team sizes, not as
 permutations of agents.
 
-What a newcomer would get wrong: the law holds for the longest idle agent alone. Any other rule for whom a call takes
-has other waits and other shares, and no formula.
+What a newcomer would get wrong: whom a call takes matters. Where agents are not alike, rules other than the longest
+idle have other waits and other shares.
 
 Every term is positive: digits are lost only where a speed exceeds an arrival rate by next to nothing.
 """
