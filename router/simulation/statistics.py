@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["Interval", "interval", "ratio_interval", "t_quantile"]
 
 _DEGREES_MIN = 10
+_ROUNDING = 1e-9
 
 
 class Interval(NamedTuple):
@@ -38,6 +39,7 @@ def interval(values: ArrayLike, controls: ArrayLike | None = None, *, confidence
     Args:
         values: The figure, one value a replication.
         controls: Deviations of the controls from their expectations, shape (replications, controls); None: none.
+            One that came out alike in all replications explains nothing and is left out.
         confidence: How often such an interval covers the truth, between 0 and 1.
 
     Raises:
@@ -46,7 +48,7 @@ def interval(values: ArrayLike, controls: ArrayLike | None = None, *, confidence
     figures = np.asarray(values, dtype=float)
     columns = [np.ones((len(figures), 1))]
     if controls is not None:
-        columns.append(np.asarray(controls, dtype=float).reshape(len(figures), -1))
+        columns.append(_scaled(np.asarray(controls, dtype=float).reshape(len(figures), -1)))
     design = np.hstack(columns)
     degrees = len(figures) - design.shape[1]
     if degrees < _DEGREES_MIN:
@@ -76,6 +78,14 @@ def ratio_interval(
     ratio = float(above.mean() / below.mean())
     linearised: NDArray[np.float64] = ratio + (above - ratio * below) / below.mean()
     return interval(linearised, controls, confidence=confidence)
+
+
+def _scaled(controls: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of like size, for the sake of the digits; without those that do not vary."""
+    deviations = controls.std(axis=0)
+    varies = deviations > _ROUNDING * np.abs(controls).max(axis=0, initial=0)
+    scaled: NDArray[np.float64] = controls[:, varies] / deviations[varies]
+    return scaled
 
 
 def t_quantile(probability: float, *, degrees: int) -> float:

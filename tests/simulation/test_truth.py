@@ -310,6 +310,19 @@ def test_intervals_cover_as_often_as_they_say() -> None:
     assert np.mean([each.half_width for each in controlled]) < 0.3 * np.mean([each.half_width for each in plain])
 
 
+def test_a_control_that_does_not_vary_is_left_out() -> None:
+    """Such as a floor so large that nobody ever found it full."""
+    rng = np.random.default_rng(SEED)
+    control, values = rng.normal(size=(40, 1)), rng.normal(size=40)
+    rare = np.zeros((40, 1))
+    rare[7] = 1e-9
+
+    alone = interval(values, control)
+
+    assert interval(values, np.hstack([control, np.full((40, 1), -1e-6)])) == pytest.approx(alone)
+    assert interval(values, np.hstack([control, rare - 1e-6])).half_width > 0
+
+
 def test_ratio_is_of_expectations() -> None:
     """Not the mean of ratios, which short replications would bias."""
     rng = np.random.default_rng(SEED)
@@ -332,4 +345,4 @@ def test_quantiles_are_those_of_the_table(probability: float, degrees: int, quan
 
 def test_too_few_replications_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 13 replications"):
-        interval(np.zeros(12), np.zeros((12, 2)))
+        interval(np.zeros(12), np.eye(12)[:, :2])
