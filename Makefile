@@ -37,7 +37,7 @@ test: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist worksteal -q
 
-# Exact results of queueing theory against the engine, at length: a quarter of an hour on two cores that are free.
+# Exact results of queueing theory against the engine, at length: about a quarter of an hour on two cores.
 truth: $(VENV)/.dev
 	$(BIN)/python -m tests.truth --size $(SIZE) --seed $(SEED)
 
