@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from router.core import Engine, EventRejected, Limits, RouterError
@@ -43,6 +43,7 @@ from router.journal import Entry, SqliteJournal
 from router.service.decider import Decider
 from router.service.garbage import collecting_seldom
 from router.service.recovery import finish_snapshot, write_snapshot
+from router.simulation.counts import RunCounts
 from router.simulation.ledger import Breach, DayCount, Ledger, PlanChange
 from router.simulation.scenario import Scenario
 from router.simulation.traffic import DrawnCaller, Shifts, callers_of_day
@@ -69,6 +70,9 @@ class Run(Struct, frozen=True, kw_only=True):
     """What one run brought."""
 
     off: Off | None
+    replication: int = 0
+    counts: RunCounts = field(default_factory=RunCounts)
+    """Of the days after the warm-up."""
     days: tuple[DayCount, ...]
     breaches: tuple[Breach, ...]
     """The first ones; there must be none where the share is on."""
@@ -109,6 +113,7 @@ def play(
     *,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     off: Off | None = None,
+    replication: int = 0,
     journal: Path | None = None,
     shard: str = "main",
     on_day: Callable[[DayCount], None] = lambda _: None,
@@ -120,6 +125,7 @@ def play(
         description: The organisation as it is written.
         limits: Of the router.
         off: A rule to leave out.
+        replication: Which of the independent sets of callers that belong to the scenario's seed.
         journal: Where to write a journal of all, with a snapshot in the end; None: nowhere.
         shard: The shard of the journal.
         on_day: Told of each day when it is over, for showing progress.
@@ -128,12 +134,12 @@ def play(
         RouterError: The journal cannot be written, or there is one already.
     """
     if journal is None:
-        return _Centre(scenario, description, limits, off, None).run(on_day)
+        return _Centre(scenario, description, limits, off, replication, None).run(on_day)
     if journal.exists():
         raise RouterError(f"journal {journal} exists already: name a new file, or move that one away")
     with closing(SqliteJournal(journal)) as open_journal:
         recorder = _Recorder(open_journal, shard)
-        run = _Centre(scenario, description, limits, off, recorder).run(on_day)
+        run = _Centre(scenario, description, limits, off, replication, recorder).run(on_day)
         open_journal.release(shard)
     return run
 
@@ -188,10 +194,12 @@ class _Centre:
         description: OrganisationDescription,
         limits: Limits,
         off: Off | None,
+        replication: int,
         recorder: _Recorder | None,
     ) -> None:
         self._scenario = scenario
         self._off = off
+        self._replication = replication
         self._recorder = recorder
         self._calendar = LocalDays(scenario.time_zone)
         self._organisation = Organisation(description)
@@ -232,7 +240,7 @@ class _Centre:
         for day in _days(scenario.starts, scenario.ends):
             for at_ms, event in shifts.events_of_day(day):
                 self._later(at_ms, event)
-            callers = callers_of_day(scenario, self._organisation.hours, day)
+            callers = callers_of_day(scenario, self._organisation.hours, day, self._replication)
             self._callers_digest.update(repr(callers).encode())
             until_ms = self._calendar.midnight_ms(day + timedelta(days=1))
             self._play(callers, until_ms)
@@ -248,6 +256,7 @@ class _Centre:
         books = self._decider.engine.books(now_ms=self._decider.now_ms)
         return Run(
             off=self._off,
+            replication=self._replication,
             days=tuple(days),
             breaches=tuple(self._ledger.breaches),
             breach_count=self._ledger.breach_count,

@@ -72,21 +72,25 @@ def hour_marks_ms(day: date, zone: ZoneInfo) -> list[int]:
     return [int(each.astimezone(UTC).timestamp()) * 1000 for each in wall]
 
 
-def callers_of_day(scenario: Scenario, hours: Mapping[PortfolioId, OpeningHours], day: date) -> list[DrawnCaller]:
-    """Everybody who calls on a local day, by arrival."""
+def callers_of_day(
+    scenario: Scenario, hours: Mapping[PortfolioId, OpeningHours], day: date, replication: int = 0
+) -> list[DrawnCaller]:
+    """Everybody who calls on a local day, by arrival. Another *replication*: other callers of the same scenario."""
     marks_ms = hour_marks_ms(day, ZoneInfo(scenario.time_zone))
     callers: list[DrawnCaller] = []
     for calls in scenario.calls:
-        callers += _callers(scenario, calls, hours[calls.portfolio_id], day, marks_ms)
+        callers += _callers(scenario, calls, hours[calls.portfolio_id], day, marks_ms, replication)
     callers.sort()
     return callers
 
 
 def _callers(
-    scenario: Scenario, calls: Calls, hours: OpeningHours, day: date, marks_ms: list[int]
+    scenario: Scenario, calls: Calls, hours: OpeningHours, day: date, marks_ms: list[int], replication: int
 ) -> Iterator[DrawnCaller]:
     def stream(purpose: _Purpose) -> np.random.Generator:
-        key = (purpose, crc32(calls.portfolio_id.encode()), day.toordinal())
+        key: tuple[int, ...] = (purpose, crc32(calls.portfolio_id.encode()), day.toordinal())
+        if replication:
+            key += (replication,)
         return np.random.default_rng(np.random.SeedSequence(scenario.seed, spawn_key=key))
 
     weekday_share = calls.by_weekday[day.weekday()] * len(calls.by_weekday) / sum(calls.by_weekday)

@@ -51,6 +51,15 @@ def test_one_seed_one_day() -> None:
     assert drawn(scenario()) != drawn(scenario(seed=2))
 
 
+def test_another_replication_has_callers_of_its_own() -> None:
+    zero, one, two = (callers_of_day(scenario(), TEN.hours, MONDAY, each) for each in range(3))
+
+    assert zero == drawn(scenario())
+    assert one == callers_of_day(scenario(), TEN.hours, MONDAY, 1)
+    assert not {each.arrived_ms for each in zero} & {each.arrived_ms for each in one}
+    assert len({len(zero), len(one), len(two)}) > 1
+
+
 def test_a_portfolio_of_more_calls_leaves_the_callers_of_another_as_they_were() -> None:
     few = drawn(scenario(calls("gold"), calls("iron")))
     many = drawn(scenario(calls("gold", a_day=2_000), calls("iron")))
