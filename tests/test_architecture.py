@@ -23,6 +23,7 @@ LAYERS = (
         "calendars",
         "settings",
         "organisation_files",
+        "roster_files",
         "journal",
         "pseudonym",
         "secret_files",

@@ -29,8 +29,9 @@ from router.core.organisation import Organisation
 from router.core.plans import merge_needs
 from router.core.state import Requirement
 from router.core.tallies import PortfolioMonth
-from router.planning.quarters import QUARTER_MS, local_ms
+from router.planning.quarters import QUARTER_MS
 from router.reading import nearest
+from router.roster_files import local_ms
 from router.tables import rows_in_csv
 
 __all__ = [

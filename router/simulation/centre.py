@@ -14,14 +14,28 @@ from hashlib import blake2b
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from router.core import Engine, EventRejected, Limits, RouterError
 from router.core.days import LocalDays
-from router.core.decisions import ConnectCall, Decision, EndCall, FallbackCall, OfferCall, PauseAgent, ReportPlan, Rule
+from router.core.decisions import (
+    ConnectCall,
+    Decision,
+    EndCall,
+    FallbackCall,
+    OfferCall,
+    PauseAgent,
+    ReleaseAgent,
+    ReportPlan,
+    Rule,
+    SignOutAgent,
+    WithdrawOffer,
+)
 from router.core.events import (
+    AgentEvent,
     AgentReady,
     AgentSignedIn,
     AgentSignedOut,
@@ -37,17 +51,17 @@ from router.core.events import (
     RouterResumed,
     TimePassed,
 )
-from router.core.model import AgentId, CallId, FallbackKind, OrganisationDescription
+from router.core.model import AgentId, CallId, FallbackKind, OrganisationDescription, Ownership
 from router.core.organisation import Organisation
-from router.journal import Entry, SqliteJournal
+from router.journal import SqliteJournal
 from router.service.decider import Decider
 from router.service.garbage import collecting_seldom
-from router.service.recovery import finish_snapshot, write_snapshot
-from router.simulation.counts import RunCounts
+from router.simulation.counts import Counts, RunCounts
 from router.simulation.ledger import Breach, DayCount, Ledger, PlanChange
+from router.simulation.recorder import Recorder
 from router.simulation.scenario import Scenario
-from router.simulation.traffic import DrawnCaller, Shifts, callers_of_day
-from router.wire import encode_record
+from router.simulation.tally import Person, Tally
+from router.simulation.traffic import DrawnCaller, Shifts, callers_of_day, hour_marks_ms
 
 __all__ = ["Off", "Run", "play", "with_rules_off"]
 
@@ -55,8 +69,6 @@ __all__ = ["Off", "Run", "play", "with_rules_off"]
 _BACK_AFTER_PAUSE_MS: Final = 60_000
 # After the last day, those on the line may finish; what takes longer is left there.
 _LAST_CALLS_MS: Final = 4 * 3_600_000
-# A commit waits for the disk.
-_RECORDS_PER_COMMIT: Final = 8_192
 _NEVER_MS: Final = 1 << 62
 
 
@@ -138,49 +150,33 @@ def play(
     if journal.exists():
         raise RouterError(f"journal {journal} exists already: name a new file, or move that one away")
     with closing(SqliteJournal(journal)) as open_journal:
-        recorder = _Recorder(open_journal, shard)
+        recorder = Recorder(open_journal, shard)
         run = _Centre(scenario, description, limits, off, replication, recorder).run(on_day)
         open_journal.release(shard)
     return run
 
 
-class _Recorder:
-    """Writes records in large commits: nobody waits for an "accepted" here."""
-
-    def __init__(self, journal: SqliteJournal, shard: str) -> None:
-        self._journal = journal
-        self._shard = shard
-        self._entries: list[Entry] = []
-        self._number = 0
-        self.epoch = journal.claim(shard)
-
-    def record(self, at_ms: int, event: Event) -> None:
-        self._number += 1
-        self._entries.append(Entry(f"s{self._number:09}", encode_record(at_ms, event)))
-        if len(self._entries) >= _RECORDS_PER_COMMIT:
-            self.commit()
-
-    def commit(self) -> None:
-        self._journal.append(self._shard, self._entries)
-        self._entries.clear()
-
-    def finish(self, decider: Decider) -> None:
-        self.commit()
-        self._journal.put_snapshot(self._shard, decider.offset, finish_snapshot(write_snapshot(decider)))
-
-
 class _Call:
     """A caller on the line, or waiting to be called back."""
 
-    __slots__ = ("asked_ms", "asks", "caller", "is_callback", "is_talking", "misses", "offer")
+    __slots__ = (
+        "asked_ms", "asks", "caller", "cell", "hangs_up_ms", "is_callback", "is_talking", "misses", "offer",
+        "owner_on_shift", "ownership", "person",
+    )  # fmt: skip
 
-    def __init__(self, caller: DrawnCaller) -> None:
+    def __init__(self, caller: DrawnCaller, cell: Counts) -> None:
         self.caller = caller
+        self.cell = cell
         self.asks = caller.asks_inside
         self.misses = caller.misses
         self.asked_ms: int | None = None
         self.offer: OfferCall | None = None
         """The last one."""
+        self.person: Person | None = None
+        """Who is offered the call, or speaks to the caller."""
+        self.ownership: Ownership | None = None
+        self.owner_on_shift = False
+        self.hangs_up_ms: int | None = None
         self.is_callback = False
         self.is_talking = False
 
@@ -195,7 +191,7 @@ class _Centre:
         limits: Limits,
         off: Off | None,
         replication: int,
-        recorder: _Recorder | None,
+        recorder: Recorder | None,
     ) -> None:
         self._scenario = scenario
         self._off = off
@@ -204,6 +200,8 @@ class _Centre:
         self._calendar = LocalDays(scenario.time_zone)
         self._organisation = Organisation(description)
         self._ledger = Ledger(description)
+        self._tally = Tally(description, self._organisation, (calls.portfolio_id for calls in scenario.calls))
+        self._people = self._tally.people
         teams = self._organisation.teams
         self._supplier_of = {
             agent_id: agent.supplier_id or teams[agent.team_id].supplier_id
@@ -219,6 +217,7 @@ class _Centre:
         self._refresh_every_ms = min(team.talk_lease_s for team in description.teams) * 500
         self._calls: dict[CallId, _Call] = {}
         self._signed_in: set[AgentId] = set()
+        """Those who want to be there."""
         self._future: list[tuple[int, int, Event]] = []
         self._sequence = 0
         self._pending: deque[Event] = deque()
@@ -234,10 +233,13 @@ class _Centre:
 
     def run(self, on_day: Callable[[DayCount], None]) -> Run:
         scenario = self._scenario
+        zone = ZoneInfo(scenario.time_zone)
         shifts = Shifts(scenario, self._organisation)
         days = []
+        counted_from = scenario.starts + timedelta(days=scenario.warm_up_days)
         ends_ms = self._calendar.midnight_ms(scenario.ends)
         for day in _days(scenario.starts, scenario.ends):
+            self._tally.open_day(hour_marks_ms(day, zone), is_first=day <= counted_from)
             for at_ms, event in shifts.events_of_day(day):
                 self._later(at_ms, event)
             callers = callers_of_day(scenario, self._organisation.hours, day, self._replication)
@@ -245,6 +247,7 @@ class _Centre:
             until_ms = self._calendar.midnight_ms(day + timedelta(days=1))
             self._play(callers, until_ms)
             if until_ms == ends_ms:
+                self._tally.close(ends_ms)
                 # Whatever is due, so that the journal covers the last day whole.
                 self._tell(ends_ms, TimePassed(digest=self._decider.digest))
                 self._follow(ends_ms)
@@ -257,6 +260,7 @@ class _Centre:
         return Run(
             off=self._off,
             replication=self._replication,
+            counts=self._tally.counts(),
             days=tuple(days),
             breaches=tuple(self._ledger.breaches),
             breach_count=self._ledger.breach_count,
@@ -297,45 +301,59 @@ class _Centre:
 
     def _arrive(self, caller: DrawnCaller) -> None:
         now_ms, call_id = caller.arrived_ms, caller.call_id
-        call = self._calls[call_id] = _Call(caller)
-        self._ledger.arrived += 1
         portfolio_id, navigation_ms = caller.portfolio_id, caller.navigation_ms
+        call = self._calls[call_id] = _Call(caller, self._tally.arrived(portfolio_id, now_ms))
+        self._ledger.arrived += 1
         self._tell(now_ms, CallArrived(call_id=call_id, portfolio_id=portfolio_id, navigation_ms=navigation_ms))
         self._follow(now_ms)
         if caller.patience_ms is not None and not call.is_talking and call_id in self._calls:
-            self._later(now_ms + caller.patience_ms, CallAbandoned(call_id=call_id))
+            call.hangs_up_ms = now_ms + caller.patience_ms
+            self._later(call.hangs_up_ms, CallAbandoned(call_id=call_id))
 
     def _happen(self, event: Event, now_ms: int) -> None:
         """What was foreseen, if it still comes true."""
         kind = type(event)
         if kind is CallEnded:
             assert isinstance(event, CallEnded)
-            if self._calls.pop(event.call_id, None) is None:
+            call = self._calls.pop(event.call_id, None)
+            if call is None:
                 return
+            self._tally.hung_up(_person_of(call), now_ms)
         elif kind is CallAbandoned:
             assert isinstance(event, CallAbandoned)
             call = self._calls.get(event.call_id)
-            if call is None or call.is_talking or call.is_callback:
+            if call is None or call.is_talking or call.is_callback or call.hangs_up_ms != now_ms:
                 return
             self._ledger.abandoned += 1
+            self._tally.abandoned(call.cell, now_ms - call.caller.arrived_ms)
             self._leave(event.call_id)
         elif kind is CallRefreshed:
             assert isinstance(event, CallRefreshed)
             if event.call_id not in self._calls:
                 return
             self._later(now_ms + self._refresh_every_ms, event)
-        elif kind is AgentSignedIn:
-            assert isinstance(event, AgentSignedIn)
-            self._signed_in.add(event.agent_id)
-        elif kind is AgentSignedOut:
-            assert isinstance(event, AgentSignedOut)
-            self._signed_in.discard(event.agent_id)
-        elif kind is AgentReady:
-            assert isinstance(event, AgentReady)
-            if event.agent_id not in self._signed_in:
-                return
+        elif isinstance(event, AgentEvent) and not self._comes_or_goes(event, now_ms):
+            return
         self._tell(now_ms, event)
         self._follow(now_ms)
+
+    def _comes_or_goes(self, event: AgentEvent, now_ms: int) -> bool:
+        """Whether the agent really does so."""
+        person = self._people[event.agent_id]
+        kind = type(event)
+        if kind is AgentSignedIn:
+            self._signed_in.add(event.agent_id)
+            if self._tell(now_ms, event):
+                self._tally.signed_in(person, now_ms)
+            return False
+        if event.agent_id not in self._signed_in:
+            return kind is AgentSignedOut
+        if kind is AgentReady:
+            self._tally.ready(person, now_ms)
+        elif kind is AgentSignedOut:
+            self._signed_in.discard(event.agent_id)
+            self._tally.leaves(person, now_ms)
+        return True
 
     def _follow(self, now_ms: int) -> None:
         """What platform and people do at once about what the router has decided."""
@@ -363,31 +381,42 @@ class _Centre:
         kind = type(decision)
         if kind is OfferCall:
             assert isinstance(decision, OfferCall)
-            call = self._calls[decision.call_id]
-            call.offer = decision
-            if call.misses:
-                # The phone rings until the router takes the offer back.
-                call.misses -= 1
-                self._ledger.missed += 1
-            else:
-                self._pending.append(
-                    OfferAccepted(call_id=decision.call_id, agent_id=decision.agent_id, offer_id=decision.offer_id)
-                )
+            self._offered(decision, now_ms)
         elif kind is ConnectCall:
             assert isinstance(decision, ConnectCall)
             self._announce(decision, now_ms)
         elif kind is FallbackCall:
             assert isinstance(decision, FallbackCall)
             self._fall_back(decision)
+        elif kind is WithdrawOffer or kind is ReleaseAgent:
+            assert isinstance(decision, WithdrawOffer | ReleaseAgent)
+            self._tally.freed(self._people[decision.agent_id], now_ms)
         elif kind is PauseAgent:
             assert isinstance(decision, PauseAgent)
+            self._tally.pauses(self._people[decision.agent_id], now_ms)
             self._later(now_ms + _BACK_AFTER_PAUSE_MS, AgentReady(agent_id=decision.agent_id))
+        elif kind is SignOutAgent:
+            assert isinstance(decision, SignOutAgent)
+            self._tally.leaves(self._people[decision.agent_id], now_ms)
         elif kind is EndCall:
             assert isinstance(decision, EndCall)
-            self._calls.pop(decision.call_id)
+            self._tally.hung_up(_person_of(self._calls.pop(decision.call_id)), now_ms)
         elif kind is ReportPlan:
             assert isinstance(decision, ReportPlan)
             self._ledger.plan_reported(decision, self._calendar.day_of(now_ms), now_ms)
+
+    def _offered(self, offer: OfferCall, now_ms: int) -> None:
+        call = self._calls[offer.call_id]
+        call.offer = offer
+        person = call.person = self._people[offer.agent_id]
+        self._tally.offered(person, call.cell, now_ms)
+        if call.misses:
+            # The phone rings until the router takes the offer back.
+            call.misses -= 1
+            self._ledger.missed += 1
+            self._tally.missed(person, call.cell)
+        else:
+            self._pending.append(OfferAccepted(call_id=offer.call_id, agent_id=offer.agent_id, offer_id=offer.offer_id))
 
     def _announce(self, decision: ConnectCall, now_ms: int) -> None:
         """The caller is told where the agent sits, and may ask for one who sits inside."""
@@ -402,15 +431,11 @@ class _Centre:
         self._pending.append(CallConnected(call_id=decision.call_id, announced=announced))
 
     def _connected(self, call: _Call, now_ms: int) -> None:
-        caller, offer = call.caller, call.offer
+        caller, offer, person = call.caller, call.offer, _person_of(call)
         assert offer is not None, "only an offered call is connected"
         call.is_talking = True
-        if call.is_callback:
-            self._ledger.called_back += 1
-        else:
-            self._ledger.answered_on_line(now_ms - caller.arrived_ms)
         site_id = self._site_of[offer.agent_id]
-        self._ledger.answered(
+        contract = self._ledger.answered(
             caller.call_id,
             offer.portfolio_id,
             self._supplier_of[offer.agent_id],
@@ -419,6 +444,19 @@ class _Centre:
             is_override=offer.rule is Rule.SHARE_OVERRIDE,
             now_ms=now_ms,
         )
+        cells = self._tally.connected(person, call.cell, None if contract is None else contract.contract_id, now_ms)
+        if contract is not None:
+            for cell in cells:
+                cell.inside += offer.agent_country in contract.countries
+                cell.overrides += offer.rule is Rule.SHARE_OVERRIDE
+        if call.is_callback:
+            self._ledger.called_back += 1
+            for cell in cells:
+                cell.called_back += 1
+        else:
+            wait_ms = now_ms - caller.arrived_ms
+            self._ledger.answered_on_line(wait_ms)
+            self._tally.answered(caller.portfolio_id, person, cells, wait_ms)
         if call.asked_ms is not None:
             self._ledger.met += 1
             self._ledger.met_ms += now_ms - call.asked_ms
@@ -434,6 +472,7 @@ class _Centre:
             self._calls[decision.call_id].is_callback = True
         elif decision.kind is not FallbackKind.PORTFOLIO:
             self._ledger.elsewhere += 1
+            self._calls[decision.call_id].cell.elsewhere += 1
             self._leave(decision.call_id)
 
     def _leave(self, call_id: CallId) -> None:
@@ -445,6 +484,11 @@ class _Centre:
     def _later(self, at_ms: int, event: Event) -> None:
         self._sequence += 1
         heappush(self._future, (at_ms, self._sequence, event))
+
+
+def _person_of(call: _Call) -> Person:
+    assert call.person is not None, "somebody speaks to the caller"
+    return call.person
 
 
 def _days(starts: date, ends: date) -> Iterator[date]:

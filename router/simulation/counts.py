@@ -66,6 +66,8 @@ class Counts(Struct, kw_only=True):
     by_own_team: int = 0
     """Answered by the portfolio's owner team."""
     transferred: int = 0
+    transferred_lost: int = 0
+    """Of those transferred: nobody else answered."""
     offered: int = 0
     """Offers made."""
     missed: int = 0
@@ -74,10 +76,11 @@ class Counts(Struct, kw_only=True):
     """Answered in the country of the contract."""
     overrides: int = 0
     talk_ms: int = 0
+    """With agents, of calls that were answered on the line or called back."""
     busy_ms: int = 0
-    """Talk and wrap-up."""
+    """Talk and wrap-up: of a portfolio or contract by the calls, else of the agents by the clock."""
     staffed_ms: int = 0
-    """Signed in and not in a pause."""
+    """Signed in and not in a pause; of teams, sites and all."""
     signed_in_ms: int = 0
 
     def add(self, other: "Counts") -> None:
@@ -92,6 +95,8 @@ class RunCounts(Struct, kw_only=True):
     """By id within each scope; `Scope.ALL` has the one id ``all``. Ids without any call are there too."""
     by_hour: dict[str, list[Counts]] = field(default_factory=dict)
     """By portfolio id, and ``all``: one a local hour in which the call arrived (or the agents were there)."""
+    teams_by_hour: dict[str, list[Counts]] = field(default_factory=dict)
+    """By team id: what its agents answered, by the local hour of the answer, and their time."""
     waits: dict[str, list[int]] = field(default_factory=dict)
     """By portfolio id, and ``all``: answered calls by wait, see `WAIT_EDGES_S`."""
     states_ms: dict[str, list[int]] = field(default_factory=dict)
@@ -113,10 +118,11 @@ def sum_of(runs: Iterable[RunCounts]) -> RunCounts:
         for scope, rows in run.by_scope.items():
             for name, counts in rows.items():
                 scopes[scope][name].add(counts)
-        for name, hours in run.by_hour.items():
-            into = total.by_hour.setdefault(name, [Counts() for _ in range(DAY_HOURS)])
-            for mine, theirs in zip(into, hours, strict=True):
-                mine.add(theirs)
+        for days, whole_days in ((run.by_hour, total.by_hour), (run.teams_by_hour, total.teams_by_hour)):
+            for name, hours in days.items():
+                into = whole_days.setdefault(name, [Counts() for _ in range(DAY_HOURS)])
+                for mine, theirs in zip(into, hours, strict=True):
+                    mine.add(theirs)
         for numbers, whole in ((run.waits, total.waits), (run.states_ms, total.states_ms)):
             for name, values in numbers.items():
                 before = whole.get(name, [0] * len(values))

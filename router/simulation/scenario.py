@@ -107,6 +107,8 @@ class _Heading(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Excluded."""
     time_zone: str = "Europe/Rome"
     seed: int = 1
+    warm_up_days: int = 0
+    """The first days are played and not counted: the centre begins empty."""
     asks_inside: float = 0.0
     """Of the callers who are told that they may ask for an agent inside, those who do."""
     misses: float = 0.0

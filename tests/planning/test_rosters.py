@@ -8,7 +8,8 @@ import pytest
 
 from router.core.model import Hours, OrganisationDescription, Weekday
 from router.core.organisation import Organisation
-from router.planning.rosters import RosterReport, check_roster, read_roster
+from router.planning.rosters import RosterReport, check_roster
+from router.roster_files import read_roster
 from tests.core.builders import SITE, agent, client, organisation, owned_by, portfolio, site, team
 
 EVERY_DAY = tuple(Weekday)
@@ -68,7 +69,10 @@ def test_empty_roster(tmp_path: Path) -> None:
         ("ana,2027-06-07,08:00,14:00,,atlantis", "row 2, site_id: there is no site 'atlantis'"),
         ("ana,7/6/2027,08:00,14:00,,", "row 2, day: '…' is not a date such as 2026-12-31"),
         ("ana,2027-06-07,8,14:00,,", "row 2, starts: '8' is not a time such as 08:30"),
-        ("ana,2027-06-07,08:00,14:00,wrok,", "row 2, activity: 'wrok' is not one of work, training, home: did you"),
+        (
+            "ana,2027-06-07,08:00,14:00,wrok,",
+            "row 2, activity: 'wrok' is not one of work, training, home, break: did",
+        ),
         (
             "ana,2027-06-07,14:00,08:00,,",
             "row 2, ends: the shift lasts 18 hours, from 14:00 to 08:00: is one of them wrong?",
