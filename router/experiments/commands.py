@@ -15,7 +15,9 @@ from router.experiments.summary import as_view, summarise
 from router.service.app import limits_of
 from router.settings import load_settings
 from router.simulation.centre import Off
-from router.simulation.scenario import ScenarioError, problems_of, read_scenario
+from router.simulation.scenario import ScenarioError
+from router.simulation.scenario_checks import problems_of
+from router.simulation.scenario_files import read_scenario
 
 __all__ = ["simulate"]
 

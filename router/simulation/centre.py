@@ -60,8 +60,9 @@ from router.simulation.counts import Counts, RunCounts
 from router.simulation.ledger import Breach, DayCount, Ledger, PlanChange
 from router.simulation.recorder import Recorder
 from router.simulation.scenario import Scenario
+from router.simulation.shifts import Shifts
 from router.simulation.tally import Person, Tally
-from router.simulation.traffic import DrawnCaller, Shifts, callers_of_day, hour_marks_ms
+from router.simulation.traffic import DrawnCaller, Traffic, hour_marks_ms
 
 __all__ = ["Off", "Run", "play", "with_rules_off"]
 
@@ -234,7 +235,8 @@ class _Centre:
     def run(self, on_day: Callable[[DayCount], None]) -> Run:
         scenario = self._scenario
         zone = ZoneInfo(scenario.time_zone)
-        shifts = Shifts(scenario, self._organisation)
+        shifts = Shifts(scenario, self._organisation, self._replication)
+        traffic = Traffic(scenario, self._organisation, self._replication)
         days = []
         counted_from = scenario.starts + timedelta(days=scenario.warm_up_days)
         ends_ms = self._calendar.midnight_ms(scenario.ends)
@@ -242,7 +244,7 @@ class _Centre:
             self._tally.open_day(hour_marks_ms(day, zone), is_first=day <= counted_from)
             for at_ms, event in shifts.events_of_day(day):
                 self._later(at_ms, event)
-            callers = callers_of_day(scenario, self._organisation.hours, day, self._replication)
+            callers = traffic.callers_of_day(day)
             self._callers_digest.update(repr(callers).encode())
             until_ms = self._calendar.midnight_ms(day + timedelta(days=1))
             self._play(callers, until_ms)

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from router.core.model import OrganisationDescription
-from router.simulation.scenario import ScenarioError, problems_of, read_scenario
+from router.simulation.scenario import ScenarioError
+from router.simulation.scenario_checks import problems_of
+from router.simulation.scenario_files import read_scenario
 from tests.core.builders import agent, organisation, portfolio, site, team
 
 DESCRIPTION = organisation(
@@ -156,7 +158,7 @@ def test_nobody_calls_and_nobody_is_there(tmp_path: Path) -> None:
 
     assert problems(tmp_path, heading) == [
         "s.toml, calls: nobody calls: write [[calls]] with a portfolio_id",
-        "s.toml, rosters: there are no agents: write [[rosters]] with a team_id",
+        "s.toml, rosters: there are no agents: write [[rosters]] with a team_id, or name a roster file",
     ]
 
 

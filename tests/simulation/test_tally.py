@@ -11,7 +11,8 @@ from router.organisation_files import load_organisation
 from router.simulation.centre import Run, play
 from router.simulation.counts import Counts, RunCounts, Scope, sum_of
 from router.simulation.ledger import total_of
-from router.simulation.scenario import Scenario, read_scenario
+from router.simulation.scenario import Scenario
+from router.simulation.scenario_files import read_scenario
 
 CONFIG = Path(__file__).parents[2] / "config" / "protocol"
 CALLS = (

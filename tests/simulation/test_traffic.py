@@ -1,17 +1,16 @@
-"""Callers and shifts of a scenario: drawn by day and portfolio, the same whatever the router makes of them."""
+"""Callers of a scenario: drawn by day and portfolio, the same whatever the router makes of them."""
 
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 
-from router.core.events import AgentReady, AgentSignedIn, AgentSignedOut
 from router.core.model import Fallback, FallbackKind, Hours, PortfolioId, TeamId, Weekday
 from router.core.organisation import Organisation
 from router.simulation.scenario import Calls, Roster, Scenario
-from router.simulation.traffic import DrawnCaller, Shifts, callers_of_day, hour_marks_ms
+from router.simulation.traffic import DrawnCaller, Traffic, hour_marks_ms
 from tests.core.builders import agent, organisation, portfolio, site, team
 
 MONDAY = date(2017, 5, 8)
@@ -39,7 +38,7 @@ def scenario(*of: Calls, **given: Any) -> Scenario:
 
 
 def drawn(of: Scenario, day: date = MONDAY, by: Organisation = TEN) -> list[DrawnCaller]:
-    return callers_of_day(of, by.hours, day)
+    return Traffic(of, by).callers_of_day(day)
 
 
 def local(at_ms: int) -> datetime:
@@ -52,10 +51,10 @@ def test_one_seed_one_day() -> None:
 
 
 def test_another_replication_has_callers_of_its_own() -> None:
-    zero, one, two = (callers_of_day(scenario(), TEN.hours, MONDAY, each) for each in range(3))
+    zero, one, two = (Traffic(scenario(), TEN, each).callers_of_day(MONDAY) for each in range(3))
 
     assert zero == drawn(scenario())
-    assert one == callers_of_day(scenario(), TEN.hours, MONDAY, 1)
+    assert one == Traffic(scenario(), TEN, 1).callers_of_day(MONDAY)
     assert not {each.arrived_ms for each in zero} & {each.arrived_ms for each in one}
     assert len({len(zero), len(one), len(two)}) > 1
 
@@ -131,83 +130,3 @@ def test_days_of_summer_time_are_shorter_and_longer(day: date, hours: int) -> No
     assert marks[-1] - marks[0] == hours * 3_600_000
     assert marks == sorted(marks)
     assert all(local(mark).date() == day for mark in marks[:-1])
-
-
-# --- Shifts ---
-
-
-def there_by_hour(shifts: Shifts, day: date) -> list[set[str]]:
-    """Who is signed in in the middle of each hour; everybody comes and goes in order."""
-    there: set[str] = set()
-    events = shifts.events_of_day(day)
-    by_hour = []
-    for mark in hour_marks_ms(day, ROME)[:24]:
-        for at_ms, event in events:
-            if at_ms != mark:
-                continue
-            if isinstance(event, AgentSignedIn):
-                assert event.agent_id not in there
-                there.add(event.agent_id)
-            elif isinstance(event, AgentSignedOut):
-                there.remove(event.agent_id)
-            else:
-                assert isinstance(event, AgentReady)
-                assert event.agent_id in there
-        by_hour.append(set(there))
-    return by_hour
-
-
-def test_as_many_are_there_as_the_roster_says() -> None:
-    by_hour = (0,) * 8 + (2, 5, 9, 9, 4, 4, 6, 6, 3, 1) + (0,) * 6
-    of = scenario(rosters=(Roster(team_id=TeamId("a"), by_hour=by_hour),))
-
-    there = there_by_hour(Shifts(of, TEN), MONDAY)
-
-    assert tuple(map(len, there)) == by_hour
-
-
-def test_whoever_was_there_for_eight_hours_is_relieved_if_somebody_is_fresh() -> None:
-    there = there_by_hour(Shifts(scenario(), TEN), MONDAY)
-
-    assert all(len(each) == 4 for each in there[8:20])
-    assert there[8] == there[15]
-    assert not there[8] & there[16]
-
-
-def test_shifts_go_round_the_team() -> None:
-    shifts = Shifts(scenario(), TEN)
-
-    monday, tuesday = there_by_hour(shifts, MONDAY), there_by_hour(shifts, date(2017, 5, 9))
-
-    assert set().union(*monday) | set().union(*tuesday) == {f"a{number}" for number in range(10)}
-
-
-def test_nobody_comes_to_a_site_that_is_closed_or_on_a_day_without_a_roster() -> None:
-    closed = msgspec.structs.replace(TEN.description, sites=(site("laquila", "IT", closed_on=(MONDAY,)),))
-    weekdays = Roster(team_id=TeamId("a"), by_hour=(1,) * 24, days=(Weekday.TUE,))
-
-    assert Shifts(scenario(), Organisation(closed)).events_of_day(MONDAY) == []
-    assert Shifts(scenario(rosters=(weekdays,)), TEN).events_of_day(MONDAY) == []
-
-
-def test_a_roster_holds_while_it_is_valid() -> None:
-    few = Roster(team_id=TeamId("a"), by_hour=(1,) * 24, valid_until=date(2017, 5, 9))
-    many = Roster(team_id=TeamId("a"), by_hour=(3,) * 24, valid_from=date(2017, 5, 9))
-    shifts = Shifts(scenario(rosters=(few, many)), TEN)
-
-    assert len(there_by_hour(shifts, MONDAY)[12]) == 1
-    signed_in = [event for _, event in shifts.events_of_day(date(2017, 5, 9)) if isinstance(event, AgentSignedIn)]
-    assert len({event.agent_id for event in signed_in}) >= 3
-
-
-def test_whoever_is_there_at_midnight_stays() -> None:
-    of = scenario(rosters=(Roster(team_id=TeamId("a"), by_hour=(1,) * 24),))
-    shifts = Shifts(of, TEN)
-
-    shifts.events_of_day(MONDAY)
-    events = shifts.events_of_day(date(2017, 5, 9))
-
-    first_ms = datetime(2017, 5, 9, tzinfo=ROME).astimezone(UTC).timestamp() * 1000
-    assert all(at_ms >= first_ms for at_ms, _ in events)
-    # From 00:00, 08:00 and 16:00 on: the day before one was relieved at 16:00, who stays until 00:00.
-    assert [type(event) for _, event in events] == 3 * [AgentSignedOut, AgentSignedIn, AgentReady]
