@@ -13,10 +13,10 @@ from enum import StrEnum
 from hashlib import blake2b
 from heapq import heappop, heappush
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct, field
+from msgspec import Struct, field, json
 from msgspec.structs import replace
 
 from router.core import Engine, EventRejected, Limits, RouterError
@@ -36,23 +36,24 @@ from router.core.decisions import (
 )
 from router.core.events import (
     AgentEvent,
-    AgentReady,
     AgentSignedIn,
-    AgentSignedOut,
     CallAbandoned,
     CallArrived,
     CallConnected,
     CallEnded,
+    CallEvent,
     CallRefreshed,
+    CallTransferred,
     Event,
     OfferAccepted,
+    OfferDeclined,
     OrganisationChanged,
     PlaceRequested,
     RouterResumed,
     TimePassed,
 )
-from router.core.model import AgentId, CallId, FallbackKind, OrganisationDescription, Ownership
-from router.core.organisation import Organisation
+from router.core.model import AGENT_SIGNED_OUT, CallId, FallbackKind, OrganisationDescription, Ownership
+from router.core.organisation import Organisation, ownership_on
 from router.journal import SqliteJournal
 from router.service.decider import Decider
 from router.service.garbage import collecting_seldom
@@ -61,16 +62,17 @@ from router.simulation.ledger import Breach, DayCount, Ledger, PlanChange
 from router.simulation.recorder import Recorder
 from router.simulation.scenario import Scenario
 from router.simulation.shifts import Shifts
+from router.simulation.staff import Foreseen, Staff
 from router.simulation.tally import Person, Tally
-from router.simulation.traffic import DrawnCaller, Traffic, hour_marks_ms
+from router.simulation.traffic import DrawnCaller, Traffic, hour_marks_ms, permille_of_agents
 
 __all__ = ["Off", "Run", "play", "with_rules_off"]
 
-# An agent who was paused for missed offers says so much later that it was a mistake.
-_BACK_AFTER_PAUSE_MS: Final = 60_000
 # After the last day, those on the line may finish; what takes longer is left there.
 _LAST_CALLS_MS: Final = 4 * 3_600_000
 _NEVER_MS: Final = 1 << 62
+
+_Happening: TypeAlias = "CallEvent | AgentEvent | Foreseen | _Again"
 
 
 class Off(StrEnum):
@@ -157,29 +159,45 @@ def play(
     return run
 
 
+class _Again(NamedTuple):
+    """Somebody who hung up calls once more."""
+
+    caller: DrawnCaller
+    tried: int
+    """For so many times that is."""
+
+
 class _Call:
     """A caller on the line, or waiting to be called back."""
 
     __slots__ = (
-        "asked_ms", "asks", "caller", "cell", "hangs_up_ms", "is_callback", "is_talking", "misses", "offer",
-        "owner_on_shift", "ownership", "person",
+        "arrived_ms", "asked_ms", "asks", "call_id", "caller", "cell", "declines", "hangs_up_ms", "is_callback",
+        "is_talking", "is_transferred", "misses", "offer", "owner_on_shift", "ownership", "patience_ms", "person",
+        "tried",
     )  # fmt: skip
 
-    def __init__(self, caller: DrawnCaller, cell: Counts) -> None:
+    def __init__(self, caller: DrawnCaller, tried: int, call_id: CallId, arrived_ms: int, cell: Counts) -> None:
         self.caller = caller
+        self.tried = tried
+        self.call_id = call_id
+        self.arrived_ms = arrived_ms
+        self.patience_ms = caller.again[tried - 1][1] if tried else caller.patience_ms
         self.cell = cell
         self.asks = caller.asks_inside
         self.misses = caller.misses
+        self.declines = caller.declines
         self.asked_ms: int | None = None
         self.offer: OfferCall | None = None
-        """The last one."""
+        """Which rings or was accepted; the last one."""
         self.person: Person | None = None
         """Who is offered the call, or speaks to the caller."""
         self.ownership: Ownership | None = None
         self.owner_on_shift = False
+        """At the arrival."""
         self.hangs_up_ms: int | None = None
         self.is_callback = False
         self.is_talking = False
+        self.is_transferred = False
 
 
 class _Centre:
@@ -199,32 +217,28 @@ class _Centre:
         self._replication = replication
         self._recorder = recorder
         self._calendar = LocalDays(scenario.time_zone)
-        self._organisation = Organisation(description)
+        self._organisation = organisation = Organisation(description)
         self._ledger = Ledger(description)
-        self._tally = Tally(description, self._organisation, (calls.portfolio_id for calls in scenario.calls))
-        self._people = self._tally.people
-        teams = self._organisation.teams
+        self._tally = Tally(description, organisation, (calls.portfolio_id for calls in scenario.calls))
+        self._staff = Staff(scenario, self._tally, replication, self._later)
+        self._people = self._staff.people
         self._supplier_of = {
-            agent_id: agent.supplier_id or teams[agent.team_id].supplier_id
-            for agent_id, agent in self._organisation.agents.items()
+            agent_id: agent.supplier_id or organisation.teams[agent.team_id].supplier_id
+            for agent_id, agent in organisation.agents.items()
         }
-        self._site_of = {
-            agent_id: agent.site_id or teams[agent.team_id].site_id
-            for agent_id, agent in self._organisation.agents.items()
-        }
-        self._talk_percent = dict.fromkeys(self._organisation.sites, 100)
-        self._talk_percent |= {each.site_id: each.talk_percent for each in scenario.sites}
+        self._site_percent = {each.site_id: each.talk_percent for each in scenario.sites}
+        self._owner_percent = {calls.portfolio_id: calls.owner_talk_percent for calls in scenario.calls}
+        self._permille = permille_of_agents(scenario, organisation.agents)
         # Twice a lease, as a platform would.
         self._refresh_every_ms = min(team.talk_lease_s for team in description.teams) * 500
         self._calls: dict[CallId, _Call] = {}
-        self._signed_in: set[AgentId] = set()
-        """Those who want to be there."""
-        self._future: list[tuple[int, int, Event]] = []
+        self._future: list[tuple[int, int, _Happening]] = []
         self._sequence = 0
         self._pending: deque[Event] = deque()
         self._rejected: Counter[str] = Counter()
         self._callers_digest = blake2b(digest_size=16)
         at_ms = self._calendar.midnight_ms(scenario.starts)
+        self._ends_ms = self._calendar.midnight_ms(scenario.ends)
         played = with_rules_off(description, off)
         self._decider = Decider.of_first_record(Engine(played, limits=limits), played, 1, at_ms)
         self._offset = 1
@@ -239,20 +253,19 @@ class _Centre:
         traffic = Traffic(scenario, self._organisation, self._replication)
         days = []
         counted_from = scenario.starts + timedelta(days=scenario.warm_up_days)
-        ends_ms = self._calendar.midnight_ms(scenario.ends)
+        ends_ms = self._ends_ms
         for day in _days(scenario.starts, scenario.ends):
-            self._tally.open_day(hour_marks_ms(day, zone), is_first=day <= counted_from)
+            self._tally.open_day(day, hour_marks_ms(day, zone), is_first=day <= counted_from)
             for at_ms, event in shifts.events_of_day(day):
                 self._later(at_ms, event)
             callers = traffic.callers_of_day(day)
-            self._callers_digest.update(repr(callers).encode())
+            self._callers_digest.update(json.encode(callers))
             until_ms = self._calendar.midnight_ms(day + timedelta(days=1))
             self._play(callers, until_ms)
             if until_ms == ends_ms:
                 self._tally.close(ends_ms)
                 # Whatever is due, so that the journal covers the last day whole.
-                self._tell(ends_ms, TimePassed(digest=self._decider.digest))
-                self._follow(ends_ms)
+                self._pass_time(ends_ms)
                 self._play([], ends_ms + _LAST_CALLS_MS)
             days.append(self._ledger.close_day(day))
             on_day(days[-1])
@@ -289,81 +302,134 @@ class _Centre:
             if due_ms is not None and due_ms <= at_ms:
                 if due_ms >= until_ms:
                     return
-                self._tell(due_ms, TimePassed(digest=self._decider.digest))
-                self._follow(due_ms)
+                self._pass_time(due_ms)
             elif at_ms >= until_ms:
                 return
             elif caller is not None and is_arrival:
-                self._arrive(caller)
+                self._arrive(caller, at_ms)
                 caller = next(arrivals, None)
             else:
                 self._happen(heappop(future)[2], at_ms)
 
+    def _pass_time(self, now_ms: int) -> None:
+        """Let the router do what is due. Only a journal has use for the digest."""
+        digest = self._decider.digest if self._recorder is not None else None
+        self._tell(now_ms, TimePassed(digest=digest))
+        self._follow(now_ms)
+
     # --- What happens ---
 
-    def _arrive(self, caller: DrawnCaller) -> None:
-        now_ms, call_id = caller.arrived_ms, caller.call_id
-        portfolio_id, navigation_ms = caller.portfolio_id, caller.navigation_ms
-        call = self._calls[call_id] = _Call(caller, self._tally.arrived(portfolio_id, now_ms))
+    def _arrive(self, caller: DrawnCaller, now_ms: int, tried: int = 0) -> None:
+        portfolio_id, client_id = caller.portfolio_id, caller.client_id
+        call_id = CallId(f"{caller.call_id}-r{tried}") if tried else caller.call_id
+        cell = self._tally.arrived(portfolio_id, now_ms)
+        cell.repeated += tried > 0
+        call = self._calls[call_id] = _Call(caller, tried, call_id, now_ms, cell)
         self._ledger.arrived += 1
-        self._tell(now_ms, CallArrived(call_id=call_id, portfolio_id=portfolio_id, navigation_ms=navigation_ms))
+        if client_id is not None:
+            client = self._organisation.find_client(client_id, None)
+            ownership = call.ownership = None if client is None else ownership_on(client, now_ms)
+            if ownership is not None and ownership.owner is not None:
+                call.owner_on_shift = self._people[ownership.owner].status is not AGENT_SIGNED_OUT
+        arrival = CallArrived(
+            call_id=call_id,
+            client_id=client_id,
+            portfolio_id=portfolio_id if client_id is None and caller.segment is None else None,
+            segment=caller.segment,
+            navigation_ms=caller.navigation_ms,
+        )
+        self._tell(now_ms, arrival)
         self._follow(now_ms)
-        if caller.patience_ms is not None and not call.is_talking and call_id in self._calls:
-            call.hangs_up_ms = now_ms + caller.patience_ms
-            self._later(call.hangs_up_ms, CallAbandoned(call_id=call_id))
+        self._wait(call, now_ms)
 
-    def _happen(self, event: Event, now_ms: int) -> None:
+    def _wait(self, call: _Call, now_ms: int) -> None:
+        """Unless somebody has answered, and as long as the caller is ready to."""
+        if call.patience_ms is not None and not call.is_talking and call.call_id in self._calls:
+            call.hangs_up_ms = now_ms + call.patience_ms
+            self._later(call.hangs_up_ms, CallAbandoned(call_id=call.call_id))
+
+    def _happen(self, happening: _Happening, now_ms: int) -> None:
         """What was foreseen, if it still comes true."""
+        if isinstance(happening, CallEvent):
+            call = self._calls.get(happening.call_id)
+            if call is not None:
+                self._call_event(call, happening, now_ms)
+        elif isinstance(happening, _Again):
+            caller, tried = happening
+            if now_ms < self._ends_ms and self._organisation.hours[caller.portfolio_id].is_open(now_ms):
+                self._arrive(caller, now_ms, tried)
+        elif isinstance(happening, Foreseen):
+            event = self._staff.event_of(happening, now_ms)
+            if event is not None:
+                self._agent_event(event, now_ms, is_late=True)
+        elif isinstance(happening, OfferAccepted | OfferDeclined):
+            call = self._calls.get(happening.call_id)
+            if call is not None and call.offer is not None and call.offer.offer_id == happening.offer_id:
+                self._pending.append(happening)
+                self._follow(now_ms)
+        elif self._staff.does(happening, now_ms):
+            self._agent_event(happening, now_ms)
+
+    def _call_event(self, call: _Call, event: CallEvent, now_ms: int) -> None:
         kind = type(event)
-        if kind is CallEnded:
-            assert isinstance(event, CallEnded)
-            call = self._calls.pop(event.call_id, None)
-            if call is None:
+        if kind is CallAbandoned:
+            if call.is_talking or call.is_callback or call.hangs_up_ms != now_ms:
                 return
-            self._tally.hung_up(_person_of(call), now_ms)
-        elif kind is CallAbandoned:
-            assert isinstance(event, CallAbandoned)
-            call = self._calls.get(event.call_id)
-            if call is None or call.is_talking or call.is_callback or call.hangs_up_ms != now_ms:
-                return
-            self._ledger.abandoned += 1
-            self._tally.abandoned(call.cell, now_ms - call.caller.arrived_ms)
-            self._leave(event.call_id)
-        elif kind is CallRefreshed:
-            assert isinstance(event, CallRefreshed)
-            if event.call_id not in self._calls:
-                return
-            self._later(now_ms + self._refresh_every_ms, event)
-        elif isinstance(event, AgentEvent) and not self._comes_or_goes(event, now_ms):
+            self._hang_up(call, now_ms)
+        elif not call.is_talking:
             return
+        elif kind is CallEnded:
+            del self._calls[call.call_id]
+            self._staff.hung_up(_person_of(call), call.caller.wrap_up_ms, now_ms)
+        elif kind is CallTransferred:
+            call.is_talking, call.is_transferred = False, True
+            person = _person_of(call)
+            self._tally.transferred(person, call.cell)
+            self._staff.hung_up(person, call.caller.wrap_up_ms, now_ms)
+        else:
+            self._later(now_ms + self._refresh_every_ms, event)
         self._tell(now_ms, event)
         self._follow(now_ms)
+        if kind is CallTransferred:
+            self._wait(call, now_ms)
 
-    def _comes_or_goes(self, event: AgentEvent, now_ms: int) -> bool:
-        """Whether the agent really does so."""
-        person = self._people[event.agent_id]
-        kind = type(event)
-        if kind is AgentSignedIn:
-            self._signed_in.add(event.agent_id)
-            if self._tell(now_ms, event):
-                self._tally.signed_in(person, now_ms)
-            return False
-        if event.agent_id not in self._signed_in:
-            return kind is AgentSignedOut
-        if kind is AgentReady:
-            self._tally.ready(person, now_ms)
-        elif kind is AgentSignedOut:
-            self._signed_in.discard(event.agent_id)
-            self._tally.leaves(person, now_ms)
-        return True
+    def _hang_up(self, call: _Call, now_ms: int) -> None:
+        """The caller has waited long enough."""
+        self._leave(call)
+        if call.is_transferred:
+            call.cell.transferred_lost += 1
+            return
+        self._ledger.abandoned += 1
+        self._tally.abandoned(call.cell, now_ms - call.arrived_ms)
+        if call.tried < len(call.caller.again):
+            after_ms = call.caller.again[call.tried][0]
+            self._later(now_ms + after_ms, _Again(call.caller, call.tried + 1))
+
+    def _agent_event(self, event: AgentEvent, now_ms: int, *, is_late: bool = False) -> None:
+        is_accepted = self._tell(now_ms, event)
+        if type(event) is AgentSignedIn:
+            person = self._people[event.agent_id]
+            if is_accepted:
+                self._staff.sat_down(person, now_ms, is_late=is_late)
+            else:
+                self._staff.found_no_seat(person, now_ms)
+        self._follow(now_ms)
 
     def _follow(self, now_ms: int) -> None:
         """What platform and people do at once about what the router has decided."""
         pending = self._pending
         while pending:
             event = pending.popleft()
+            if type(event) is OfferDeclined:
+                self._decline(event, now_ms)
             if self._tell(now_ms, event) and type(event) is CallConnected:
                 self._connected(self._calls[event.call_id], now_ms)
+
+    def _decline(self, event: OfferDeclined, now_ms: int) -> None:
+        call, person = self._calls[event.call_id], self._people[event.agent_id]
+        call.offer = None
+        self._tally.declined(person, call.cell)
+        self._staff.lost_offer(person, now_ms)
 
     def _tell(self, now_ms: int, event: Event) -> bool:
         """Report an event to the router and take in its decisions; False: it was refused."""
@@ -387,22 +453,27 @@ class _Centre:
         elif kind is ConnectCall:
             assert isinstance(decision, ConnectCall)
             self._announce(decision, now_ms)
+        elif kind is ReleaseAgent:
+            assert isinstance(decision, ReleaseAgent)
+            self._staff.released(self._people[decision.agent_id], now_ms)
+        elif kind is WithdrawOffer:
+            assert isinstance(decision, WithdrawOffer)
+            call = self._calls.get(decision.call_id)
+            if call is not None:
+                call.offer = None
+            self._staff.lost_offer(self._people[decision.agent_id], now_ms)
         elif kind is FallbackCall:
             assert isinstance(decision, FallbackCall)
             self._fall_back(decision)
-        elif kind is WithdrawOffer or kind is ReleaseAgent:
-            assert isinstance(decision, WithdrawOffer | ReleaseAgent)
-            self._tally.freed(self._people[decision.agent_id], now_ms)
         elif kind is PauseAgent:
             assert isinstance(decision, PauseAgent)
-            self._tally.pauses(self._people[decision.agent_id], now_ms)
-            self._later(now_ms + _BACK_AFTER_PAUSE_MS, AgentReady(agent_id=decision.agent_id))
+            self._staff.was_paused(self._people[decision.agent_id], now_ms)
         elif kind is SignOutAgent:
             assert isinstance(decision, SignOutAgent)
-            self._tally.leaves(self._people[decision.agent_id], now_ms)
+            self._staff.was_signed_out(self._people[decision.agent_id], now_ms)
         elif kind is EndCall:
             assert isinstance(decision, EndCall)
-            self._tally.hung_up(_person_of(self._calls.pop(decision.call_id)), now_ms)
+            self._staff.hung_up(_person_of(self._calls.pop(decision.call_id)), None, now_ms)
         elif kind is ReportPlan:
             assert isinstance(decision, ReportPlan)
             self._ledger.plan_reported(decision, self._calendar.day_of(now_ms), now_ms)
@@ -412,13 +483,22 @@ class _Centre:
         call.offer = offer
         person = call.person = self._people[offer.agent_id]
         self._tally.offered(person, call.cell, now_ms)
-        if call.misses:
+        answer: OfferAccepted | OfferDeclined
+        if call.declines:
+            call.declines -= 1
+            answer = OfferDeclined(call_id=offer.call_id, agent_id=offer.agent_id, offer_id=offer.offer_id)
+        elif call.misses:
             # The phone rings until the router takes the offer back.
             call.misses -= 1
             self._ledger.missed += 1
             self._tally.missed(person, call.cell)
+            return
         else:
-            self._pending.append(OfferAccepted(call_id=offer.call_id, agent_id=offer.agent_id, offer_id=offer.offer_id))
+            answer = OfferAccepted(call_id=offer.call_id, agent_id=offer.agent_id, offer_id=offer.offer_id)
+        if call.caller.answer_ms:
+            self._later(now_ms + call.caller.answer_ms, answer)
+        else:
+            self._pending.append(answer)
 
     def _announce(self, decision: ConnectCall, now_ms: int) -> None:
         """The caller is told where the agent sits, and may ask for one who sits inside."""
@@ -433,59 +513,87 @@ class _Centre:
         self._pending.append(CallConnected(call_id=decision.call_id, announced=announced))
 
     def _connected(self, call: _Call, now_ms: int) -> None:
-        caller, offer, person = call.caller, call.offer, _person_of(call)
-        assert offer is not None, "only an offered call is connected"
+        person = _person_of(call)
         call.is_talking = True
-        site_id = self._site_of[offer.agent_id]
+        if call.is_transferred:
+            self._tally.connected(person, call.cell, None, now_ms)
+        else:
+            self._answered(call, person, now_ms)
+        talk_ms = self._talk_ms(call, person)
+        transfer_to, first_ms = call.caller.transfer_to, talk_ms * call.caller.transfer_percent // 100
+        if transfer_to is None or call.is_transferred:
+            talk_ms -= first_ms
+            self._later(now_ms + talk_ms, CallEnded(call_id=call.call_id))
+        else:
+            talk_ms = first_ms
+            self._later(now_ms + talk_ms, CallTransferred(call_id=call.call_id, portfolio_id=transfer_to))
+        if talk_ms > self._refresh_every_ms:
+            self._later(now_ms + self._refresh_every_ms, CallRefreshed(call_id=call.call_id))
+
+    def _talk_ms(self, call: _Call, person: Person) -> int:
+        """The whole talk, if it were all with this agent."""
+        caller, talk_ms = call.caller, call.caller.talk_ms
+        talk_ms = talk_ms * self._site_percent.get(person.site_id, 100) // 100
+        if call.ownership is not None and call.ownership.owner == person.agent_id:
+            talk_ms = talk_ms * self._owner_percent[caller.portfolio_id] // 100
+        return talk_ms * self._permille.get(person.agent_id, 1_000) // 1_000
+
+    def _answered(self, call: _Call, person: Person, now_ms: int) -> None:
+        """For the first time."""
+        offer = call.offer
+        assert offer is not None, "only an offered call is connected"
+        is_override = offer.rule is Rule.SHARE_OVERRIDE
         contract = self._ledger.answered(
-            caller.call_id,
+            call.call_id,
             offer.portfolio_id,
-            self._supplier_of[offer.agent_id],
-            site_id,
+            self._supplier_of[person.agent_id],
+            person.site_id,
             offer.agent_country,
-            is_override=offer.rule is Rule.SHARE_OVERRIDE,
+            is_override=is_override,
             now_ms=now_ms,
         )
         cells = self._tally.connected(person, call.cell, None if contract is None else contract.contract_id, now_ms)
         if contract is not None:
             for cell in cells:
                 cell.inside += offer.agent_country in contract.countries
-                cell.overrides += offer.rule is Rule.SHARE_OVERRIDE
+                cell.overrides += is_override
         if call.is_callback:
             self._ledger.called_back += 1
             for cell in cells:
                 cell.called_back += 1
         else:
-            wait_ms = now_ms - caller.arrived_ms
+            wait_ms = now_ms - call.arrived_ms
             self._ledger.answered_on_line(wait_ms)
-            self._tally.answered(caller.portfolio_id, person, cells, wait_ms)
+            self._tally.answered(
+                call.caller.portfolio_id, person, call.ownership, cells, wait_ms, owner_on_shift=call.owner_on_shift
+            )
         if call.asked_ms is not None:
             self._ledger.met += 1
             self._ledger.met_ms += now_ms - call.asked_ms
-        talk_ms = caller.talk_ms * self._talk_percent[site_id] // 100
-        self._later(now_ms + talk_ms, CallEnded(call_id=caller.call_id))
-        if talk_ms > self._refresh_every_ms:
-            self._later(now_ms + self._refresh_every_ms, CallRefreshed(call_id=caller.call_id))
 
     def _fall_back(self, decision: FallbackCall) -> None:
+        call = self._calls[decision.call_id]
         if decision.rule is Rule.SHARE:
             self._ledger.refused += 1
         if decision.kind is FallbackKind.CALLBACK:
-            self._calls[decision.call_id].is_callback = True
+            call.is_callback = True
         elif decision.kind is not FallbackKind.PORTFOLIO:
-            self._ledger.elsewhere += 1
-            self._calls[decision.call_id].cell.elsewhere += 1
-            self._leave(decision.call_id)
+            self._leave(call)
+            if call.is_transferred:
+                call.cell.transferred_lost += 1
+            else:
+                self._ledger.elsewhere += 1
+                call.cell.elsewhere += 1
 
-    def _leave(self, call_id: CallId) -> None:
-        """The call is over before any answer."""
-        call = self._calls.pop(call_id)
-        if call.asked_ms is not None:
+    def _leave(self, call: _Call) -> None:
+        """The call is over before any answer, or any other answer."""
+        del self._calls[call.call_id]
+        if call.asked_ms is not None and not call.is_transferred:
             self._ledger.unmet += 1
 
-    def _later(self, at_ms: int, event: Event) -> None:
+    def _later(self, at_ms: int, happening: _Happening) -> None:
         self._sequence += 1
-        heappush(self._future, (at_ms, self._sequence, event))
+        heappush(self._future, (at_ms, self._sequence, happening))
 
 
 def _person_of(call: _Call) -> Person:

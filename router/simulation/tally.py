@@ -7,10 +7,10 @@ All figures are sums of cells, made in the end (`counts.RunCounts`).
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import date
 from typing import Final
 
 from router.core.model import (
-    AGENT_IDLE,
     AGENT_IN_CALL,
     AGENT_NOT_READY,
     AGENT_OFFERED,
@@ -19,7 +19,10 @@ from router.core.model import (
     AgentId,
     AgentStatus,
     OrganisationDescription,
+    Ownership,
     PortfolioId,
+    SiteId,
+    TeamId,
 )
 from router.core.organisation import Organisation
 from router.simulation.counts import DAY_HOURS, WAIT_EDGES_S, Counts, RunCounts, Scope
@@ -36,7 +39,7 @@ class _Place:
 
     __slots__ = ("answers", "hours_ms", "key")
 
-    def __init__(self, team_id: str, site_id: str) -> None:
+    def __init__(self, team_id: TeamId, site_id: SiteId) -> None:
         self.key = (team_id, site_id)
         self.begin()
 
@@ -50,22 +53,26 @@ class Person:
     """An agent as seen on the floor: what the agent does, and wants to do next."""
 
     __slots__ = (
-        "agent_id", "busy_since_ms", "cells", "leaves", "pauses", "place", "since_ms", "status", "team_id", "wraps_up",
+        "agent_id", "busy_since_ms", "cells", "leaves", "pauses", "place", "since_ms", "site_id", "status",
+        "takes_break", "team_id", "visit", "wrap_up_limit_ms",
     )  # fmt: skip
 
-    def __init__(self, agent_id: AgentId, place: _Place, *, wraps_up: bool) -> None:
+    def __init__(self, agent_id: AgentId, place: _Place, wrap_up_limit_ms: int) -> None:
         self.agent_id = agent_id
-        self.team_id = place.key[0]
+        self.team_id, self.site_id = place.key
         self.place = place
-        self.wraps_up = wraps_up
-        """There is work after calls in this team."""
+        self.wrap_up_limit_ms = wrap_up_limit_ms
         self.status = AGENT_SIGNED_OUT
         self.since_ms = 0
         self.busy_since_ms = 0
         self.cells: tuple[Counts, Counts] | None = None
         """Of the present call."""
+        self.visit = 0
+        """Counts comings and goings."""
         self.pauses = self.leaves = False
         """When the present call is done."""
+        self.takes_break = False
+        """The pause to come is a break that is not in the roster."""
 
 
 class Tally:
@@ -80,14 +87,16 @@ class Tally:
         self._short_ms = description.quality.short_abandon_s * 1000
         self._own_team = {each.portfolio_id: each.teams[0].team_id for each in description.portfolios}
         self._portfolios = list(portfolios)
-        places: dict[tuple[str, str], _Place] = {}
+        places: dict[tuple[TeamId, SiteId], _Place] = {}
         self.people: dict[AgentId, Person] = {}
         for agent_id, agent in organisation.agents.items():
             team = organisation.teams[agent.team_id]
             key = agent.team_id, agent.site_id or team.site_id
             place = places.setdefault(key, _Place(*key))
-            self.people[agent_id] = Person(agent_id, place, wraps_up=team.wrap_up_s > 0)
+            self.people[agent_id] = Person(agent_id, place, team.wrap_up_s * 1000)
         self._places = list(places.values())
+        self.day = date.min
+        """The present one."""
         self._marks_ms: list[int] = []
         self._hour = DAY_HOURS - 1
         self._until_ms = 0
@@ -98,16 +107,19 @@ class Tally:
     def _begin(self, now_ms: int) -> None:
         self._days = 0
         self._cells: dict[tuple[PortfolioId, int], Counts] = {}
+        self._live: set[int] = set()
+        """Of the cells that count: calls of the warm-up have others, for as long as they last."""
         self._waits: defaultdict[PortfolioId, list[int]] = defaultdict(lambda: [0] * (len(_EDGES_MS) + 1))
         for place in self._places:
             place.begin()
         for person in self.people.values():
             person.since_ms = now_ms
 
-    def open_day(self, marks_ms: list[int], *, is_first: bool) -> None:
+    def open_day(self, day: date, marks_ms: list[int], *, is_first: bool) -> None:
         """A day begins.
 
         Args:
+            day: Which.
             marks_ms: The beginnings of its hours, and of the next day.
             is_first: Forget all days before.
         """
@@ -115,6 +127,7 @@ class Tally:
         self._settle(marks_ms[0])
         if is_first:
             self._begin(marks_ms[0])
+        self.day = day
         self._days += 1
         self._marks_ms = marks_ms
         self._hour = 0
@@ -155,55 +168,24 @@ class Tally:
             person.since_ms = now_ms
         person.status = status
 
-    def signed_in(self, person: Person, now_ms: int) -> None:
-        person.pauses = person.leaves = False
-        self.becomes(person, AGENT_NOT_READY, now_ms)
-
-    def ready(self, person: Person, now_ms: int) -> None:
-        person.pauses = person.leaves = False
-        if person.status in (AGENT_NOT_READY, AGENT_WRAP_UP):
-            self.becomes(person, AGENT_IDLE, now_ms)
-
-    def pauses(self, person: Person, now_ms: int) -> None:
-        """As soon as a conversation is over; work after it is left."""
-        person.pauses = True
-        self._step_back(person, now_ms)
-
-    def leaves(self, person: Person, now_ms: int) -> None:
-        person.leaves = True
-        self._step_back(person, now_ms)
-
-    def _step_back(self, person: Person, now_ms: int) -> None:
-        if person.status is not AGENT_IN_CALL and person.status is not AGENT_SIGNED_OUT:
-            self.freed(person, now_ms)
-
     def connected(self, person: Person, cell: Counts, contract_id: str | None, now_ms: int) -> tuple[Counts, Counts]:
         """A conversation begins; the cells of the call and of where it is answered."""
         self.becomes(person, AGENT_IN_CALL, now_ms)
         person.busy_since_ms = now_ms
-        person.cells = cell, self._place_cell(person, contract_id)
+        person.cells = cell, self._place_cell(person, cell, contract_id)
         return person.cells
 
     def hung_up(self, person: Person, now_ms: int) -> None:
         """A conversation is over."""
         for cell in person.cells or ():
             cell.talk_ms += now_ms - person.busy_since_ms
-        if person.wraps_up:
-            self.becomes(person, AGENT_WRAP_UP, now_ms)
-        else:
-            self.freed(person, now_ms)
 
-    def freed(self, person: Person, now_ms: int) -> None:
-        """No call and no work after one any more."""
+    def handled(self, person: Person, now_ms: int) -> None:
+        """So is the work after it, if there was one."""
         if person.cells:
             for cell in person.cells:
                 cell.busy_ms += now_ms - person.busy_since_ms
             person.cells = None
-        if person.leaves:
-            person.leaves = person.pauses = False
-            self.becomes(person, AGENT_SIGNED_OUT, now_ms)
-        else:
-            self.becomes(person, AGENT_NOT_READY if person.pauses else AGENT_IDLE, now_ms)
 
     # --- Calls ---
 
@@ -215,39 +197,62 @@ class Tally:
         cell = self._cells.get(key)
         if cell is None:
             cell = self._cells[key] = Counts()
+            self._live.add(id(cell))
         cell.arrived += 1
         return cell
 
-    def _place_cell(self, person: Person, contract_id: str | None = None) -> Counts:
-        """Of what happens at an agent now."""
+    def _place_cell(self, person: Person, cell: Counts, contract_id: str | None = None) -> Counts:
+        """Of what happens at an agent now to a call of *cell*."""
+        if id(cell) not in self._live:
+            return Counts()
         return person.place.answers[contract_id, self._hour]
 
     def offered(self, person: Person, cell: Counts, now_ms: int) -> None:
         self.becomes(person, AGENT_OFFERED, now_ms)
         cell.offered += 1
-        self._place_cell(person).offered += 1
+        self._place_cell(person, cell).offered += 1
 
     def missed(self, person: Person, cell: Counts) -> None:
         cell.missed += 1
-        self._place_cell(person).missed += 1
+        self._place_cell(person, cell).missed += 1
+
+    def declined(self, person: Person, cell: Counts) -> None:
+        cell.declined += 1
+        self._place_cell(person, cell).declined += 1
+
+    def transferred(self, person: Person, cell: Counts) -> None:
+        """By the agent, to another portfolio."""
+        cell.transferred += 1
+        self._place_cell(person, cell).transferred += 1
 
     def answered(
         self,
         portfolio_id: PortfolioId,
         person: Person,
+        ownership: Ownership | None,
         cells: tuple[Counts, Counts],
         wait_ms: int,
+        *,
+        owner_on_shift: bool,
     ) -> None:
         """On the line, for the first time."""
         is_soon = wait_ms <= self._soon_ms
         is_own = self._own_team[portfolio_id] == person.team_id
+        owner = ownership.owner if ownership is not None else None
         for cell in cells:
             cell.answered += 1
+            if ownership is not None and owner is not None:
+                cell.owned += 1
+                cell.by_owner += owner == person.agent_id
+                cell.by_backup += person.agent_id in ownership.backups
+                cell.on_shift += owner_on_shift
+                cell.on_shift_by_owner += owner_on_shift and owner == person.agent_id
             cell.wait_ms += wait_ms
             cell.wait_all_ms += wait_ms
             cell.answered_soon += is_soon
             cell.by_own_team += is_own
-        self._waits[portfolio_id][bisect_left(_EDGES_MS, wait_ms)] += 1
+        if id(cells[0]) in self._live:
+            self._waits[portfolio_id][bisect_left(_EDGES_MS, wait_ms)] += 1
 
     def abandoned(self, cell: Counts, wait_ms: int) -> None:
         cell.abandoned += 1
