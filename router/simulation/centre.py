@@ -172,8 +172,8 @@ class _Call:
 
     __slots__ = (
         "arrived_ms", "asked_ms", "asks", "call_id", "caller", "cell", "declines", "hangs_up_ms", "is_callback",
-        "is_talking", "is_transferred", "misses", "offer", "owner_on_shift", "ownership", "patience_ms", "person",
-        "tried",
+        "is_talking", "is_transferred", "misses", "offer", "offers", "owner_on_shift", "ownership", "patience_ms",
+        "person", "tried",
     )  # fmt: skip
 
     def __init__(self, caller: DrawnCaller, tried: int, call_id: CallId, arrived_ms: int, cell: Counts) -> None:
@@ -189,6 +189,8 @@ class _Call:
         self.asked_ms: int | None = None
         self.offer: OfferCall | None = None
         """Which rings or was accepted; the last one."""
+        self.offers = 0
+        """So many so far."""
         self.person: Person | None = None
         """Who is offered the call, or speaks to the caller."""
         self.ownership: Ownership | None = None
@@ -483,20 +485,21 @@ class _Centre:
         call.offer = offer
         person = call.person = self._people[offer.agent_id]
         self._tally.offered(person, call.cell, now_ms)
-        answer: OfferAccepted | OfferDeclined
+        rings_ms = call.caller.rings_ms
+        ring_ms = rings_ms[call.offers % len(rings_ms)] if rings_ms else 0
+        call.offers += 1
+        kind = OfferDeclined if call.declines else OfferAccepted
         if call.declines:
             call.declines -= 1
-            answer = OfferDeclined(call_id=offer.call_id, agent_id=offer.agent_id, offer_id=offer.offer_id)
-        elif call.misses:
+        elif call.misses or ring_ms >= offer.expires_at_ms - now_ms:
             # The phone rings until the router takes the offer back.
-            call.misses -= 1
+            call.misses = max(0, call.misses - 1)
             self._ledger.missed += 1
             self._tally.missed(person, call.cell)
             return
-        else:
-            answer = OfferAccepted(call_id=offer.call_id, agent_id=offer.agent_id, offer_id=offer.offer_id)
-        if call.caller.answer_ms:
-            self._later(now_ms + call.caller.answer_ms, answer)
+        answer = kind(call_id=offer.call_id, agent_id=offer.agent_id, offer_id=offer.offer_id)
+        if ring_ms:
+            self._later(now_ms + ring_ms, answer)
         else:
             self._pending.append(answer)
 

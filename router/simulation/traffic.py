@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from enum import IntEnum
 from itertools import repeat
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from router.core.model import AgentId, CallId, ClientId, PortfolioId
 from router.core.organisation import Organisation
 from router.simulation.scenario import HOURS, Calls, Scenario
-from router.simulation.times import Law, Times, drawn_ms, log_normal_ms, times_of
+from router.simulation.times import Law, drawn_ms, log_normal_ms, times_of
 
 __all__ = ["DrawnCaller", "Purpose", "Traffic", "hour_marks_ms", "permille_of_agents", "stream_of"]
 
 # Beyond this, an unlucky caller would be offered to all of a small team in vain.
 _MISSES_MAX = 8
+# An offer that rings for longer than it stands is missed; few calls have three like that.
+_RINGS = 3
 _TALK_MS_MIN = 1_000
 _NAVIGATION_VARIATION = 0.5
 # The longest that the wire allows.
@@ -57,8 +59,8 @@ class DrawnCaller(NamedTuple):
     """What the agent needs after the call; None: as long as the team allows."""
     declines: int = 0
     """So many offers of this call are refused, before those that are missed."""
-    answer_ms: int = 0
-    """How long it rings until an agent answers."""
+    rings_ms: Sequence[int] = ()
+    """How long it rings until an agent answers, by offer, then from the first again; empty: no time at all."""
     transfer_to: PortfolioId | None = None
     """What the caller turns out to want; None: nothing else."""
     transfer_percent: int = 0
@@ -92,7 +94,6 @@ class Purpose(IntEnum):
 
 
 _Streams = Callable[[Purpose], np.random.Generator]
-_NothingT = TypeVar("_NothingT", int, None)
 
 
 def stream_of(
@@ -173,9 +174,9 @@ class Traffic:
             _navigation_ms(calls, stream, count),
             self._client_ids(calls, stream, count),
             repeat(calls.segment),
-            _exponential_ms(calls.wrap_up_s, stream, Purpose.WRAP_UP, count, None),
+            _wrap_up_ms(calls, stream, count),
             declines,
-            _exponential_ms(scenario.answer_s, stream, Purpose.ANSWER, count, 0),
+            _rings_ms(scenario, stream, count),
             transfers,
             percents,
             _again(calls, stream, count),
@@ -259,13 +260,20 @@ def _navigation_ms(calls: Calls, stream: _Streams, count: int) -> Iterable[int |
     return navigation_ms
 
 
-def _exponential_ms(
-    value: float | Times | None, stream: _Streams, purpose: Purpose, count: int, nothing: _NothingT
-) -> Iterable[int | _NothingT]:
-    if value is None:
-        return repeat(nothing)
-    drawn: list[int] = drawn_ms(times_of(value, Law.EXPONENTIAL), stream(purpose), count).tolist()
-    return drawn
+def _wrap_up_ms(calls: Calls, stream: _Streams, count: int) -> Iterable[int | None]:
+    if calls.wrap_up_s is None:
+        return repeat(None)
+    times = times_of(calls.wrap_up_s, Law.EXPONENTIAL)
+    wrap_up_ms: list[int] = drawn_ms(times, stream(Purpose.WRAP_UP), count).tolist()
+    return wrap_up_ms
+
+
+def _rings_ms(scenario: Scenario, stream: _Streams, count: int) -> Iterable[Sequence[int]]:
+    if scenario.answer_s is None:
+        return repeat(())
+    drawn = drawn_ms(times_of(scenario.answer_s, Law.EXPONENTIAL), stream(Purpose.ANSWER), count * _RINGS)
+    rings_ms: list[list[int]] = drawn.reshape(count, _RINGS).tolist()
+    return rings_ms
 
 
 def _refusals(scenario: Scenario, stream: _Streams, count: int) -> tuple[Iterable[int], Iterable[int]]:
