@@ -6,6 +6,7 @@ when they come to the top, or all together once the heap has doubled.
 
 from enum import IntEnum
 from heapq import heapify, heappop, heappush
+from typing import Final
 
 from router.core.model import AgentId
 from router.core.moves import MoveRecord
@@ -30,8 +31,12 @@ class Due(IntEnum):
     """A move plan: the next step's day has come, or its gate is to be looked at again."""
 
 
-# Bound once, for the reason that `model` gives for the statuses.
-_WAKE, _STATUS, _LEASE, _COOLDOWN, _PLAN = Due.WAKE, Due.STATUS, Due.LEASE, Due.COOLDOWN, Due.PLAN
+# Bound once, for the reason that `members` gives.
+_WAKE: Final = Due.WAKE
+_STATUS: Final = Due.STATUS
+_LEASE: Final = Due.LEASE
+_COOLDOWN: Final = Due.COOLDOWN
+_PLAN: Final = Due.PLAN
 
 _Subject = CallRecord | AgentRecord | tuple[CallRecord, AgentId] | MoveRecord
 DeadlineEntry = tuple[int, int, Due, _Subject]

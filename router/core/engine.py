@@ -14,9 +14,7 @@ keeps the people, `waiting` the queue, `deadlines` what is due, and `orders` wor
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
-
-from msgspec.structs import replace
+from typing import Any, Final
 
 from router.core import events as e
 from router.core import orders
@@ -27,7 +25,7 @@ from router.core.explain import Explanation, explain_call, shut_words
 from router.core.gates import Gates
 from router.core.holds import hold_until_ms
 from router.core.matching import choose_agent, personal_opens_ms
-from router.core.model import (
+from router.core.members import (
     AGENT_ACCEPTED,
     AGENT_IDLE,
     AGENT_IN_CALL,
@@ -40,6 +38,14 @@ from router.core.model import (
     CALL_ENDED,
     CALL_OFFERED,
     CALL_WAITING,
+    OUTCOME_ABANDONED,
+    OUTCOME_CONNECTED,
+    RULE_ACCEPTED,
+    RULE_BACKUP,
+    RULE_OWNER,
+    RULE_SHARE_OVERRIDE,
+)
+from router.core.model import (
     AgentId,
     CallId,
     CallStatus,
@@ -53,6 +59,7 @@ from router.core.model import (
     SkillNeed,
     Strategy,
 )
+from router.core.months import PortfolioMonth
 from router.core.moves import MoveRecord
 from router.core.organisation import Organisation, ownership_on
 from router.core.plans import NOWHERE, opens_ms
@@ -72,24 +79,16 @@ from router.core.snapshot import (
     restore_roster,
     roster_state,
 )
-from router.core.state import (
-    AgentRecord,
-    Block,
-    BlockReason,
-    CallRecord,
-    Group,
-    Offer,
-    PortfolioRecord,
-    Requirement,
-)
+from router.core.state import AgentRecord, CallRecord, Group, Offer, PortfolioRecord
 from router.core.summary import CallView, EngineSummary, summarise
-from router.core.tallies import PortfolioMonth, Tallies
+from router.core.tallies import Tallies
+from router.core.values import NOTHING, Block, BlockReason, Requirement
 from router.core.waiting import WaitingRoom
 
 __all__ = ["Engine"]
 
 
-_RULE_OF_STRATEGY = {
+_RULE_OF_STRATEGY: Final = {
     Strategy.LONGEST_IDLE: Rule.LONGEST_IDLE,
     Strategy.LEAST_OCCUPIED: Rule.LEAST_OCCUPIED,
     Strategy.MOST_SKILLED: Rule.MOST_SKILLED,
@@ -97,12 +96,12 @@ _RULE_OF_STRATEGY = {
 }
 
 # Why a call waits although somebody is idle.
-_SHUT = frozenset({Rule.SHARE, Rule.GUARANTEE, Rule.PLAN})
+_SHUT: Final = frozenset({Rule.SHARE, Rule.GUARANTEE, Rule.PLAN})
 # Reasons of pauses that nobody asked for; no sender can use brackets.
-_SUSPECT = "(suspect)"
-_RESYNCED = "(resync)"
+_SUSPECT: Final = "(suspect)"
+_RESYNCED: Final = "(resync)"
 # An agent at work when the presence lease ends is looked at again so much later: the call has deadlines of its own.
-_LEASE_AGAIN_MS = 60_000
+_LEASE_AGAIN_MS: Final = 60_000
 
 
 class Engine:
@@ -246,7 +245,7 @@ class Engine:
         if call is None:
             return None
         return CallView(
-            portfolio_id=call.portfolio.portfolio.portfolio_id,
+            portfolio_id=call.portfolio.portfolio_id,
             status=call.status,
             outcome=call.outcome,
             arrived_ms=call.arrived_ms,
@@ -384,7 +383,7 @@ class Engine:
             client_id=event.client_id,
             arrived_ms=self._now,
             head_start_ms=event.head_start_s * 1000,
-            asked=Requirement(event.skills, event.language, event.countries),
+            asked=_asked(event),
         )
         call.client = self._organisation.find_client(event.client_id, event.caller)
         if call.client is not None:
@@ -420,13 +419,12 @@ class Engine:
 
     def _enter(self, call: CallRecord, record: PortfolioRecord) -> None:
         """Give the call to a portfolio, which routes it or, when closed or unable, sends it to its fallback."""
-        portfolio = record.portfolio
         call.portfolio = record
-        call.rank_ms = call.arrived_ms - call.head_start_ms - portfolio.head_start_s * 1000
+        call.rank_ms = call.arrived_ms - call.head_start_ms - record.head_start_ms
         call.queued_ms = self._now
         call.is_share_waived = call.may_spill = False
         call.plan = self._roster.plan_for(record, call.asked, self._now)
-        is_closed = not call.callback and not self._organisation.hours[portfolio.portfolio_id].is_open(self._now)
+        is_closed = not call.callback and not self._organisation.hours[record.portfolio_id].is_open(self._now)
         if is_closed and _is_servable(call):
             self._fall_back(call, Rule.CLOSED)
         else:
@@ -490,14 +488,14 @@ class Engine:
 
     def _rule_of_person(self, call: CallRecord, person: AgentRecord) -> Rule:
         if self._gates.are_any and self._gates.is_override(call, person.group, self._now):
-            return Rule.SHARE_OVERRIDE
-        return Rule.OWNER if person is call.owner else Rule.BACKUP
+            return RULE_SHARE_OVERRIDE
+        return RULE_OWNER if person is call.owner else RULE_BACKUP
 
     def _rule_of_ring(self, call: CallRecord, agent: AgentRecord) -> Rule:
         gates = self._gates
         if gates.are_any:
             if gates.is_override(call, agent.group, self._now):
-                return Rule.SHARE_OVERRIDE
+                return RULE_SHARE_OVERRIDE
             if gates.is_spill(call, agent.group):
                 return Rule.SPILL
         return _RULE_OF_STRATEGY[call.plan.strategy]
@@ -618,7 +616,7 @@ class Engine:
         now = self._now
         self._offers_made += 1
         ring, path = orders.offer_path(call, agent, rule)
-        expires_ms = now + agent.team.team.offer_timeout_s * 1000
+        expires_ms = now + agent.team.offer_timeout_ms
         offer = Offer(OfferId(f"o{self._offers_made}"), agent, now, expires_ms, rule, ring, path)
         if self._gates.are_any:
             self._note_shut(call)
@@ -694,11 +692,11 @@ class Engine:
         call, offer = self._live_offer(event)
         agent = offer.agent
         self._renew_lease(agent)
-        self._count_offer(Rule.ACCEPTED)
+        self._count_offer(RULE_ACCEPTED)
         agent.misses = 0
         call.status = CALL_ACCEPTED
         self._roster.set_status(agent, AGENT_ACCEPTED, self._now)
-        self._deadlines.end_status(agent, self._now + agent.team.team.connect_timeout_s * 1000)
+        self._deadlines.end_status(agent, self._now + agent.team.connect_timeout_ms)
         call.note(self._now, "accepted", agent.agent_id)
         told = self._gates.told(call, agent, self._now)
         self._out.append(orders.connect_call(call, offer, self._now, told))
@@ -748,7 +746,7 @@ class Engine:
         self._offers_by_end[end] = self._offers_by_end.get(end, 0) + 1
 
     def _cool_down(self, call: CallRecord, agent: AgentRecord, reason: BlockReason) -> None:
-        cooldown_ms = agent.team.team.cooldown_s * 1000
+        cooldown_ms = agent.team.cooldown_ms
         if cooldown_ms:
             self._block(call, agent.agent_id, reason, self._now + cooldown_ms)
             self._deadlines.end_cooldown(call, agent, self._now + cooldown_ms)
@@ -799,7 +797,7 @@ class Engine:
         self._hang_up(self._live_call(event.call_id))
 
     def _hang_up(self, call: CallRecord) -> None:
-        lost = Outcome.CALLBACK_CANCELLED if call.callback else Outcome.ABANDONED
+        lost = Outcome.CALLBACK_CANCELLED if call.callback else OUTCOME_ABANDONED
         if call.status is CALL_WAITING:
             self._waiting.leave(call)
             self._end(call, lost)
@@ -809,7 +807,7 @@ class Engine:
         agent = offer.agent
         if call.status is CALL_CONNECTED:
             self._talked(call, agent)
-            self._end(call, Outcome.CALLED_BACK if call.callback else Outcome.CONNECTED)
+            self._end(call, Outcome.CALLED_BACK if call.callback else OUTCOME_CONNECTED)
             self._start_wrap_up(agent)
             return
         # Offered or accepted: whoever's phone rings must know at once.
@@ -824,7 +822,7 @@ class Engine:
         call.outcome = outcome
         call.ended_ms = self._now
         call.portfolio.outcomes[outcome] += 1
-        has_waited_in_vain = outcome is Outcome.ABANDONED and call.connected_ms is None
+        has_waited_in_vain = outcome is OUTCOME_ABANDONED and call.connected_ms is None
         abandoned_ms = self._now - call.arrived_ms if has_waited_in_vain else None
         self._tallies.ended(call.portfolio.portfolio, outcome, abandoned_ms=abandoned_ms, now_ms=self._now)
         if self._gates.are_watched or call.promise is not None or call.place_requested_ms is not None:
@@ -848,12 +846,12 @@ class Engine:
             call.connected_ms = self._now
         agent.busy_since_ms = self._now
         self._roster.set_status(agent, AGENT_IN_CALL, self._now)
-        self._deadlines.end_status(agent, self._now + agent.team.team.talk_lease_s * 1000)
+        self._deadlines.end_status(agent, self._now + agent.team.talk_lease_ms)
         call.note(self._now, "connected", agent.agent_id)
 
     def _count_answer(self, call: CallRecord, agent: AgentRecord) -> None:
         now, portfolio = self._now, call.portfolio.portfolio
-        place = agent.group.key[:4]
+        place = agent.group.place
         if call.connected_ms is not None:
             call.answer = self._tallies.transferred(portfolio, place, now_ms=now)
             return
@@ -868,7 +866,7 @@ class Engine:
         owner = call.owner
         if owner is not None:
             answer.month.count_owned(
-                owner.team.team.team_id,
+                owner.team.team_id,
                 by_owner=agent is owner,
                 by_backup=agent in call.backups,
                 on_shift=call.owner_on_shift,
@@ -888,7 +886,7 @@ class Engine:
         agent = self._live_call(event.call_id, CALL_CONNECTED).agent
         assert agent is not None, "a connected call has an agent"
         self._renew_lease(agent)
-        self._deadlines.end_status(agent, self._now + agent.team.team.talk_lease_s * 1000)
+        self._deadlines.end_status(agent, self._now + agent.team.talk_lease_ms)
 
     def _call_transferred(self, event: e.CallTransferred) -> None:
         call = self._live_call(event.call_id, CALL_CONNECTED)
@@ -944,7 +942,7 @@ class Engine:
             return
         now = self._now
         agent = call.agent if call.status is not CALL_WAITING else None
-        is_inside = agent is not None and not self._gates.places.is_outside(agent.group.key.country, now)
+        is_inside = agent is not None and not self._gates.places.is_outside(agent.group.country, now)
         self._note(call, "asked for an agent inside")
         self._gates.requested(call, is_met=is_inside and call.status is CALL_CONNECTED, now_ms=now)
         is_waiting = call.status is CALL_WAITING
@@ -1136,7 +1134,7 @@ class Engine:
 
     def _start_wrap_up(self, agent: AgentRecord) -> None:
         agent.call = None
-        wrap_up_ms = agent.team.team.wrap_up_s * 1000
+        wrap_up_ms = agent.team.wrap_up_ms
         if wrap_up_ms == 0:
             self._end_wrap_up(agent)
             return
@@ -1308,11 +1306,11 @@ class Engine:
 
     def _follow(self, call: CallRecord, organisation: Organisation) -> None:
         """Look up a live call's client, portfolio, owner and plan in the new version."""
-        was_at_home = call.client is not None and call.client.portfolio_id == call.portfolio.portfolio.portfolio_id
+        was_at_home = call.client is not None and call.client.portfolio_id == call.portfolio.portfolio_id
         call.client = organisation.find_client(call.client_id, None)
         moves = was_at_home and call.client is not None and call.client.portfolio_id is not None
         # A call in its client's portfolio follows the client; one that was sent elsewhere stays while it can.
-        if moves or call.portfolio.portfolio.portfolio_id not in organisation.portfolios:
+        if moves or call.portfolio.portfolio_id not in organisation.portfolios:
             portfolio, call.found_by = organisation.find_portfolio(call.client, None, None)
             call.portfolio = self._roster.portfolios[portfolio.portfolio_id]
         if call.blocked is not None:
@@ -1334,23 +1332,23 @@ class Engine:
                 continue
             agent.lease_until_ms = now + (agent.team.team.suspect_s * 1000 if agent.is_suspect else _lease_ms(agent))
             if agent.status is AGENT_IN_CALL:
-                self._deadlines.end_status(agent, now + agent.team.team.talk_lease_s * 1000)
+                self._deadlines.end_status(agent, now + agent.team.talk_lease_ms)
             else:
                 self._say_again(agent)
 
     def _say_again(self, agent: AgentRecord) -> None:
         """Repeat what the agent was last asked to do, with a full deadline: the first order may have been lost."""
-        now, team = self._now, agent.team.team
+        now, team = self._now, agent.team
         call = agent.call
         if call is None or call.offer is None:
             return
         offer = call.offer
         if agent.status is AGENT_OFFERED:
-            offer = call.offer = replace(offer, expires_ms=now + team.offer_timeout_s * 1000)
+            offer = call.offer = offer.until(now + team.offer_timeout_ms)
             self._deadlines.end_status(agent, offer.expires_ms)
             self._out.append(orders.offer_call(call, offer, now, self._gates.told(call, agent, now)))
         elif agent.status is AGENT_ACCEPTED:
-            self._deadlines.end_status(agent, now + team.connect_timeout_s * 1000)
+            self._deadlines.end_status(agent, now + team.connect_timeout_ms)
             self._out.append(orders.connect_call(call, offer, now, self._gates.told(call, agent, now)))
 
     # --- The platform's own list ---
@@ -1428,6 +1426,13 @@ class Engine:
         call.note(self._now, what, None if agent is None else agent.agent_id)
 
 
+def _asked(event: e.CallArrived) -> Requirement:
+    if event.skills or event.countries or event.language is not None:
+        return Requirement(event.skills, event.language, event.countries)
+    # To make one would take a twentieth of a whole call, and most calls ask for nothing.
+    return NOTHING
+
+
 def _check_fresh(agent: AgentRecord, sequence: int | None) -> None:
     if sequence is not None and agent.sequence is not None and sequence <= agent.sequence:
         raise EventRejected(
@@ -1436,7 +1441,7 @@ def _check_fresh(agent: AgentRecord, sequence: int | None) -> None:
 
 
 def _lease_ms(agent: AgentRecord) -> int:
-    return agent.team.team.presence_lease_s * 1000 if agent.lease_ms is None else agent.lease_ms
+    return agent.team.presence_lease_ms if agent.lease_ms is None else agent.lease_ms
 
 
 def _is_servable(call: CallRecord) -> bool:

@@ -25,7 +25,7 @@ from router.core.model import (
 )
 from router.core.organisation import satisfied_after_ms
 from router.core.plans import Shortfall, shortfall
-from router.core.state import AgentRecord, CallRecord, Group
+from router.core.state import HISTORY_MAX, AgentRecord, CallRecord, Group
 
 __all__ = ["AgentAnswer", "Explanation", "StepAnswer", "Verdict", "explain_call", "shut_words"]
 
@@ -238,12 +238,13 @@ def _as_of_state(view: _View, agent: AgentRecord) -> tuple[Verdict, str, int | N
 
 def _state_at(agent: AgentRecord, at_ms: int) -> tuple[int, AgentStatus, str | None] | None:
     """What the agent was doing just before *at_ms* was decided; None: no longer remembered."""
-    if not agent.history:
+    history = agent.history[-HISTORY_MAX:]
+    if not history:
         return 0, AgentStatus.SIGNED_OUT, None
-    for entry in reversed(agent.history):
+    for entry in reversed(history):
         if entry[0] <= at_ms:
             return entry
-    if agent.history.maxlen is not None and len(agent.history) == agent.history.maxlen:
+    if len(history) == HISTORY_MAX:
         return None
     return 0, AgentStatus.SIGNED_OUT, None
 

@@ -10,7 +10,7 @@ looks again when `Gates.may_have_opened`.
 from collections import Counter
 from collections.abc import Iterable
 from datetime import date
-from typing import NamedTuple
+from typing import Final
 
 from router.core.days import LocalDays
 from router.core.decisions import ReportPlan, Rule
@@ -26,16 +26,19 @@ from router.core.state import AgentRecord, CallRecord, Group
 __all__ = ["Gates", "Told"]
 
 
-class Told(NamedTuple):
+class Told:
     """What a caller is told before a conversation."""
 
-    announcement: str | None
-    """None: nothing, or they have been told."""
-    offers_choice: bool
-    """That they may ask for an agent inside."""
+    __slots__ = ("announcement", "offers_choice")
+
+    def __init__(self, announcement: str | None, *, offers_choice: bool) -> None:
+        self.announcement = announcement
+        """None: nothing, or they have been told."""
+        self.offers_choice = offers_choice
+        """That they may ask for an agent inside."""
 
 
-_NOTHING = Told(None, False)
+_NOTHING: Final = Told(None, offers_choice=False)
 
 
 class Gates:
@@ -45,6 +48,7 @@ class Gates:
         "_calendars",
         "_guarantee",
         "are_any",
+        "are_told",
         "are_watched",
         "asking",
         "exclusions",
@@ -78,12 +82,14 @@ class Gates:
         """False: every call may go everywhere, and nobody needs to ask."""
         self.are_watched = self.places.policy is not None or bool(description.contracts or description.move_plans)
         """Whether answers are counted here."""
+        self.are_told = self.places.policy is not None
+        """Whether callers are told where the agent sits."""
         self.may_have_opened = True
         self._calendars: dict[str, LocalDays] = {}
 
     def present_anew(self, agents: Iterable[AgentRecord], now_ms: int) -> None:
         """These agents are signed in, and no others."""
-        self.shares.present_anew(Counter((a.group.key.supplier_id, a.group.key.country) for a in agents), now_ms)
+        self.shares.present_anew(Counter((a.group.key.supplier_id, a.group.country) for a in agents), now_ms)
 
     def count_presence(self, now_ms: int) -> None:
         """Count who is signed in up to now, by the present contracts."""
@@ -105,7 +111,7 @@ class Gates:
 
         *is_personal*: as to its owner or a backup, who come before any plan.
         """
-        country = group.key.country
+        country = group.country
         if self._guarantee and self.places.is_outside(country, now_ms) and not self._are_enough_inside(call, now_ms):
             return Rule.GUARANTEE
         if not call.is_share_waived and self._is_share_used_up(call, group, now_ms):
@@ -129,7 +135,7 @@ class Gates:
 
     def site_of(self, group: Group) -> SiteId:
         """The site for which a move plan counts the group's calls."""
-        return self.moves.site_of(group.key.site_id, group.key.country)
+        return self.moves.site_of(group.key.site_id, group.country)
 
     def spill_ms(self, call: CallRecord) -> int | None:
         """When a move plan lets the waiting call go anywhere; None: it does already, or has no say in the call."""
@@ -189,7 +195,7 @@ class Gates:
     def _contract_abroad(self, call: CallRecord, group: Group, now_ms: int) -> ContractRecord | None:
         """The contract for which the call would be work abroad."""
         contract = self.shares.of(call.portfolio.company, group.key.supplier_id, now_ms)
-        if contract is None or contract.is_inside(group.key.country) or not group.key.country:
+        if contract is None or contract.is_inside(group.country) or not group.country:
             # Nobody is in a group without a country: whoever signs in has said one.
             return None
         if call.connected_ms is not None and contract.contract.unit is ShareUnit.CALLS:
@@ -202,24 +208,24 @@ class Gates:
 
     def _staffed_inside(self, call: CallRecord, now_ms: int) -> int:
         inside = self.places.inside(now_ms)
-        return sum(group.staffed for group in call.plan.ring_of if group.key.country in inside)
+        return sum(group.staffed for group in call.plan.ring_of if group.country in inside)
 
     # --- What callers are told ---
 
     def told(self, call: CallRecord, agent: AgentRecord, now_ms: int) -> Told:
         """What the caller is to be told before speaking to the agent; they are told of a country once in a row."""
-        if self.places.policy is None:
+        if not self.are_told:
             return _NOTHING
-        country = agent.group.key.country
+        country = agent.group.country
         announcement = None if call.announced == country else self.places.announcement(country)
-        return Told(announcement, self.places.is_outside(country, now_ms))
+        return Told(announcement, offers_choice=self.places.is_outside(country, now_ms))
 
     # --- What becomes of agents and calls ---
 
     def signed_in(self, agent: AgentRecord, change: int, now_ms: int) -> None:
         """The agent takes (1) or gives back (-1) a place."""
         if self.are_any:
-            self.shares.signed_in(agent.group.key.supplier_id, agent.group.key.country, change, now_ms)
+            self.shares.signed_in(agent.group.key.supplier_id, agent.group.country, change, now_ms)
             self.may_have_opened = True
 
     def offered(self, call: CallRecord, agent: AgentRecord, now_ms: int) -> None:
@@ -251,7 +257,7 @@ class Gates:
 
     def answered(self, call: CallRecord, agent: AgentRecord, announced: str | None, now_ms: int) -> None:
         """Caller and agent hear each other; `CallRecord.connected_ms` still says whether the caller had heard one."""
-        country = agent.group.key.country
+        country = agent.group.country
         if announced is not None:
             call.announced = announced
         if self.places.policy is not None and call.announced != country:

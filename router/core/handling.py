@@ -8,13 +8,15 @@ where ``n`` counts the agent's own calls, at most 20. Until the team has handled
 ``handling_s`` stands in. Everything is integer arithmetic, so that two machines estimate alike.
 """
 
+from typing import Final
+
 __all__ = ["RecentMean", "blended_handling_ms", "expected_remaining_ms"]
 
 # Five calls of one's own weigh as much as the team's mean: fewer are an anecdote, and an agent makes about five
 # in the first half hour.
-_TEAM_WEIGHT = 5
+_TEAM_WEIGHT: Final = 5
 # A mean over about the last 20 calls follows the hours of the day without dancing to single calls.
-_WINDOW = 20
+_WINDOW: Final = 20
 
 
 class RecentMean:

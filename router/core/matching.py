@@ -2,14 +2,14 @@
 
 from router.core.gates import Gates
 from router.core.handling import blended_handling_ms, expected_remaining_ms
-from router.core.model import (
+from router.core.members import (
     AGENT_ACCEPTED,
     AGENT_IDLE,
     AGENT_IN_CALL,
     AGENT_OFFERED,
     AGENT_SIGNED_OUT,
     AGENT_WRAP_UP,
-    Strategy,
+    LEAST_OCCUPIED,
 )
 from router.core.plans import opens_ms
 from router.core.state import AgentRecord, CallRecord, Ring
@@ -26,10 +26,11 @@ def choose_agent(ring: Ring, call: CallRecord, gates: Gates, now_ms: int) -> Age
     """
     best: tuple[int, int, int, int, str] | None = None
     chosen: AgentRecord | None = None
-    by_occupancy = call.plan.strategy is Strategy.LEAST_OCCUPIED
+    by_occupancy = call.plan.strategy is LEAST_OCCUPIED
     are_gates = gates.are_any
     stage = gates.stage_of(call) if are_gates else None
-    for group, score, _ in ring.members:
+    for member in ring.members:
+        group, score = member.group, member.score
         if best is not None and score > best[1] and stage is None:
             break
         queue = group.idle

@@ -14,6 +14,7 @@ from router.core.decisions import (
 )
 from router.core.gates import Told
 from router.core.matching import expected_free_ms, expected_wait_ms
+from router.core.members import RULE_ACCEPTED, RULE_BACKUP, RULE_OWNER, RULE_SHARE_OVERRIDE
 from router.core.model import FallbackKind
 from router.core.state import AgentRecord, CallRecord, Offer
 
@@ -25,11 +26,11 @@ __all__ = [
 
 def offer_path(call: CallRecord, agent: AgentRecord, rule: Rule) -> tuple[int, tuple[str, ...]]:
     """The ring, and the way from the client to the agent in words."""
-    if rule is Rule.OWNER or rule is Rule.BACKUP:
+    if rule is RULE_OWNER or rule is RULE_BACKUP:
         return 0, (_client(call), f"{rule} agent {agent.agent_id}")
-    if rule is Rule.SHARE_OVERRIDE and agent in call.people:
+    if rule is RULE_SHARE_OVERRIDE and agent in call.people:
         # They may sit where the portfolio reaches nobody.
-        who = Rule.OWNER if agent is call.owner else Rule.BACKUP
+        who = RULE_OWNER if agent is call.owner else RULE_BACKUP
         return 0, (_client(call), f"{who} agent {agent.agent_id}")
     index, member = call.plan.ring_of[agent.group]
     return index + 1, (_client(call), *member.hops, f"agent {agent.agent_id}")
@@ -47,7 +48,7 @@ def offer_call(call: CallRecord, offer: Offer, now_ms: int, told: Told) -> Offer
         expires_at_ms=offer.expires_ms,
         portfolio_id=call.portfolio.portfolio.portfolio_id,
         client_id=call.client_id,
-        agent_country=offer.agent.group.key.country,
+        agent_country=offer.agent.group.country,
         announcement=told.announcement,
         offers_choice=told.offers_choice,
         callback=call.callback,
@@ -70,12 +71,12 @@ def connect_call(call: CallRecord, offer: Offer, now_ms: int, told: Told) -> Con
     return ConnectCall(
         call_id=call.call_id,
         wait_ms=now_ms - call.arrived_ms,
-        rule=Rule.ACCEPTED,
+        rule=RULE_ACCEPTED,
         path=offer.path,
         ring=offer.ring,
         offer_id=offer.offer_id,
         agent_id=offer.agent.agent_id,
-        agent_country=offer.agent.group.key.country,
+        agent_country=offer.agent.group.country,
         announcement=told.announcement,
         offers_choice=told.offers_choice,
         callback=call.callback,

@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from router.core.model import Portfolio, SkillNeed, Strategy, TeamId
 from router.core.organisation import Route, satisfied_after_ms
-from router.core.state import Group, Member, Plan, Requirement, Ring
+from router.core.state import Group, Member, Plan, Ring
+from router.core.values import Requirement
 
 __all__ = ["NOWHERE", "Shortfall", "make_plan", "merge_needs", "opens_ms", "shortfall"]
 

@@ -8,7 +8,7 @@ living entries by more than a constant, even where nobody ever reads it.
 
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 __all__ = ["CLEAN_FROM", "Queue", "Stamped"]
 
@@ -20,7 +20,7 @@ class Stamped(Protocol):
 
 T = TypeVar("T", bound=Stamped)
 
-CLEAN_FROM = 64
+CLEAN_FROM: Final = 64
 """Below this size, cleaning costs more than it saves."""
 
 

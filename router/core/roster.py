@@ -4,35 +4,16 @@ The roster follows the organisation through its versions: what an id holds (a st
 """
 
 from router.core.errors import EventRejected, Rejection
-from router.core.model import (
-    AGENT_NOT_READY,
-    AGENT_SIGNED_OUT,
-    Agent,
-    AgentId,
-    AgentStatus,
-    PortfolioId,
-    SiteId,
-    Strategy,
-    TeamId,
-)
+from router.core.members import AGENT_NOT_READY, AGENT_SIGNED_OUT
+from router.core.model import Agent, AgentId, AgentStatus, PortfolioId, SiteId, Strategy, TeamId
 from router.core.organisation import Organisation
 from router.core.plans import make_plan, merge_needs
 from router.core.queues import Queue
-from router.core.state import (
-    AgentRecord,
-    Group,
-    GroupKey,
-    Plan,
-    PortfolioRecord,
-    Requirement,
-    SiteRecord,
-    TeamRecord,
-)
+from router.core.state import HISTORY_MAX, AgentRecord, Group, Plan, PortfolioRecord, SiteRecord, TeamRecord
+from router.core.values import GroupKey, Requirement
 
 __all__ = ["Roster"]
 
-# Neither idle nor at work.
-_UNSTAFFED = frozenset({AGENT_SIGNED_OUT, AGENT_NOT_READY})
 _UNKNOWN = ""
 """The country of agents whose site has none, before they sign in."""
 
@@ -68,9 +49,8 @@ class Roster:
         self._own_groups.clear()
         old_teams, self.teams = self.teams, {}
         for team_id, team in organisation.teams.items():
-            record = self.teams[team_id] = old_teams.get(team_id) or TeamRecord(team)
-            record.team = team
-            record.agents = dict.fromkeys(AgentStatus, 0)
+            self.teams[team_id] = old_teams.get(team_id) or TeamRecord(team)
+            self.teams[team_id].follow(team)
         old_sites, self.sites = self.sites, {}
         for site_id, site in organisation.sites.items():
             self.sites[site_id] = old_sites.get(site_id) or SiteRecord(site)
@@ -86,7 +66,6 @@ class Roster:
         gone = [record for agent_id, record in self.agents.items() if agent_id not in organisation.agents]
         for left in gone:
             left.removed = True
-            left.team.agents[left.status] += 1
         return gone
 
     def _adopt_agent(self, agent: Agent) -> None:
@@ -107,12 +86,10 @@ class Roster:
             country = record.country or country or record.group.key.country
             record.agent, record.team, record.removed = agent, team, False
             record.group = self._group(agent, team, site_id, country)
-            record.group.staffed += record.status not in _UNSTAFFED
-        team.agents[record.status] += 1
+            record.group.staffed += _is_staffed(record.status)
 
     def forget(self, agent: AgentRecord) -> None:
         """Let go of a signed-out agent who is no longer in the organisation."""
-        agent.team.agents[AGENT_SIGNED_OUT] -= 1
         del self.agents[agent.agent_id]
 
     # --- Plans and groups ---
@@ -258,16 +235,16 @@ class Roster:
 
     def set_status(self, agent: AgentRecord, status: AgentStatus, now_ms: int, reason: str | None = None) -> None:
         """The one place where an agent's status changes, so that counts and history always agree with it."""
-        before = agent.status
+        was_staffed = _is_staffed(agent.status)
         agent.status = status
         agent.reason = reason
-        counts = agent.team.agents
-        counts[before] -= 1
-        counts[status] += 1
         # Most changes are between two ways of being at work.
-        if status in _UNSTAFFED or before in _UNSTAFFED:
-            agent.group.staffed += (status not in _UNSTAFFED) - (before not in _UNSTAFFED)
-        agent.history.append((now_ms, status, reason))
+        if _is_staffed(status) is not was_staffed:
+            agent.group.staffed += -1 if was_staffed else 1
+        history = agent.history
+        history.append((now_ms, status, reason))
+        if len(history) >= 2 * HISTORY_MAX:
+            del history[:-HISTORY_MAX]
 
     def rest_again(self, agent: AgentRecord) -> None:
         """Stand an idle agent of a snapshot in the queues of its group, with the occupancy that it came with."""
@@ -278,12 +255,9 @@ class Roster:
             group.idle_by_occupancy.push(agent.occupancy_ppm, agent.idle_since_ms, agent.agent_id, agent)
 
     def count_again(self) -> None:
-        """Count anew who is in which status, in teams and groups, after records were filled from a snapshot."""
-        for team in self.teams.values():
-            team.agents = dict.fromkeys(AgentStatus, 0)
+        """Count anew who is at work in which group, after records were filled from a snapshot."""
         for agent in self.agents.values():
-            agent.team.agents[agent.status] += 1
-            agent.group.staffed += agent.status not in _UNSTAFFED
+            agent.group.staffed += _is_staffed(agent.status)
 
     def rest(self, agent: AgentRecord, now_ms: int) -> None:
         """Stand an idle agent, for whom no call waits, in the queues of its group."""
@@ -293,6 +267,11 @@ class Roster:
         if group.idle_by_occupancy is not None:
             agent.occupancy_ppm = _occupancy_ppm(agent, now_ms)
             group.idle_by_occupancy.push(agent.occupancy_ppm, agent.idle_since_ms, agent.agent_id, agent)
+
+
+def _is_staffed(status: AgentStatus) -> bool:
+    """Idle or at work."""
+    return status is not AGENT_SIGNED_OUT and status is not AGENT_NOT_READY
 
 
 def _occupancy_ppm(agent: AgentRecord, now_ms: int) -> int:

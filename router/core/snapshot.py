@@ -43,25 +43,24 @@ from router.core.model import (
     Team,
     TeamId,
 )
+from router.core.months import Place, PortfolioMonth
 from router.core.moves import MoveRecord, MoveState
 from router.core.places import PlaceBook, PlaceDay
 from router.core.roster import Roster
 from router.core.shares import Adjustment, ContractDay
 from router.core.state import (
+    HISTORY_MAX,
     AgentRecord,
-    Block,
     CallRecord,
     Group,
-    GroupKey,
     Offer,
     Plan,
     PortfolioRecord,
-    Requirement,
     SiteRecord,
-    Step,
     TeamRecord,
 )
-from router.core.tallies import AnswerRecord, Place, PortfolioMonth, Tallies
+from router.core.tallies import AnswerRecord, Tallies
+from router.core.values import Block, GroupKey, Requirement, Step
 from router.core.waiting import WaitingRoom
 
 __all__ = [
@@ -302,14 +301,25 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "timer": "in the deadlines",
     },
     "Group": {
+        "country": "in the key",
         "idle": "its agents who are free",
         "idle_by_occupancy": "as `by_occupancy`; by what is kept with its agents who are free",
         "levels": "in the key",
+        "place": "in the key",
         "staffed": "counted",
         "team": "in the key",
         "waiting": "the waiting calls that have reached it",
     },
-    "TeamRecord": {"agents": "counted", "team": "in the organisation, or with `left_teams`"},
+    "TeamRecord": {
+        "connect_timeout_ms": "of the team",
+        "cooldown_ms": "of the team",
+        "offer_timeout_ms": "of the team",
+        "own_first": "of the team",
+        "presence_lease_ms": "of the team",
+        "talk_lease_ms": "of the team",
+        "team": "in the organisation, or with `left_teams`",
+        "wrap_up_ms": "of the team",
+    },
     "SiteRecord": {
         "seats": "where its agents sit",
         "site": "in the organisation, or with `left_sites`",
@@ -317,6 +327,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     },
     "PortfolioRecord": {
         "company": "in the organisation, or as `left`",
+        "head_start_ms": "in the organisation, or as `left`",
         "owner_team_id": "its first team",
         "portfolio": "in the organisation, or as `left`",
         "waiting": "its waiting calls, sorted",
@@ -338,6 +349,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "_calendars": "the days of the present moment, asked of the calendar again",
         "_guarantee": "in the organisation",
         "are_any": "in the organisation",
+        "are_told": "in the organisation",
         "are_watched": "in the organisation",
         "asking": "counted",
         "exclusions": "as `excluded_days`",
@@ -402,7 +414,7 @@ def call_state(call: CallRecord) -> CallState:
         call.arrived_ms,
         call.head_start_ms,
         call.asked,
-        call.portfolio.portfolio.portfolio_id,
+        call.portfolio.portfolio_id,
         call.found_by,
         call.rank_ms,
         call.queued_ms,
@@ -545,7 +557,7 @@ def _agent_state(agent: AgentRecord, left: _Left, group_numbers: Mapping[Group, 
         sequence=agent.sequence,
         session=agent.session,
         is_suspect=agent.is_suspect,
-        history=tuple(agent.history),
+        history=tuple(agent.history[-HISTORY_MAX:]),
         stage=agent.stage.portfolio_id if agent.stage is not None and agent.stage.is_present else None,
     )
 

@@ -4,20 +4,16 @@ Every record has one owner, the engine, which alone writes to it. Frozen nouns (
 records here say how it stands. Times are milliseconds since the epoch.
 """
 
-from collections import deque
-from enum import StrEnum
-from typing import NamedTuple
-
-from msgspec import Struct
+from typing import Final
 
 from router.core.decisions import Rule
 from router.core.handling import RecentMean
+from router.core.members import AGENT_SIGNED_OUT, CALL_WAITING
 from router.core.model import (
     Agent,
     AgentId,
     AgentStatus,
     CallId,
-    CallStatus,
     Client,
     ClientId,
     OfferId,
@@ -26,72 +22,48 @@ from router.core.model import (
     PortfolioId,
     Site,
     SiteId,
-    Skill,
-    SkillNeed,
     Strategy,
-    SupplierId,
     Team,
-    TeamId,
 )
+from router.core.months import Place
 from router.core.moves import Stage
 from router.core.queues import Queue
 from router.core.shares import ContractRecord, DayRecord
 from router.core.tallies import AnswerRecord
+from router.core.values import Block, GroupKey, Requirement, Step
 
 __all__ = [
+    "HISTORY_MAX",
     "NEVER_MS",
     "AgentRecord",
-    "Block",
-    "BlockReason",
     "CallRecord",
     "Group",
-    "GroupKey",
     "Member",
     "Offer",
     "Plan",
     "PortfolioRecord",
-    "Requirement",
     "Ring",
     "SiteRecord",
-    "Step",
     "TeamRecord",
 ]  # fmt: skip
 
-NEVER_MS = 1 << 43
+NEVER_MS: Final = 1 << 43
 """A moment that does not come: the year 2248."""
 
 
 # --- Kinds of calls and groups of agents ---------------------------------------------------------------------------
 
 
-class Requirement(NamedTuple):
-    """What a call needs of an agent, its portfolio's needs included."""
-
-    skills: tuple[SkillNeed, ...]
-    language: str | None
-    countries: tuple[str, ...]
-    """Where the agent may sit; empty: anywhere."""
-
-
-class GroupKey(NamedTuple):
-    """Everything about an agent that routing looks at. Agents with the same key are interchangeable to a call."""
-
-    team_id: TeamId
-    site_id: SiteId
-    supplier_id: SupplierId
-    country: str
-    after_ms: int
-    skills: tuple[tuple[Skill, int], ...]
-    languages: tuple[str, ...]
-
-
 class Group:
     """Agents alike, those of them who are idle, and the calls that reach them now."""
 
-    __slots__ = ("idle", "idle_by_occupancy", "key", "levels", "staffed", "team", "waiting")
+    __slots__ = ("country", "idle", "idle_by_occupancy", "key", "levels", "place", "staffed", "team", "waiting")
 
     def __init__(self, key: GroupKey, team: "TeamRecord") -> None:
         self.key = key
+        # Of the key, for each offer and each answer: a named tuple takes its time to find a field.
+        self.country = key.country
+        self.place: Place = key[:4]
         self.team = team
         self.levels = dict(key.skills)
         self.idle: Queue[AgentRecord] = Queue()
@@ -104,22 +76,28 @@ class Group:
         """Signed in and not in a pause: idle or at work."""
 
 
-class Member(NamedTuple):
+class Member:
     """A group as a plan reaches it."""
 
-    group: Group
-    score: int
-    """What the strategy compares before idle time; smallest first."""
-    hops: tuple[str, ...]
-    """The way from the portfolio to the agents, in words."""
+    __slots__ = ("group", "hops", "score")
+
+    def __init__(self, group: Group, score: int, hops: tuple[str, ...]) -> None:
+        self.group = group
+        self.score = score
+        """What the strategy compares before idle time; smallest first."""
+        self.hops = hops
+        """The way from the portfolio to the agents, in words."""
 
 
-class Ring(NamedTuple):
+class Ring:
     """Groups of equal reach."""
 
-    opens_ms: int
-    """The wait after which these groups may be offered the call."""
-    members: tuple[Member, ...]
+    __slots__ = ("members", "opens_ms")
+
+    def __init__(self, opens_ms: int, members: tuple[Member, ...]) -> None:
+        self.opens_ms = opens_ms
+        """The wait after which these groups may be offered the call."""
+        self.members = members
 
 
 class Plan:
@@ -150,49 +128,39 @@ class Plan:
 # --- Calls ---------------------------------------------------------------------------------------------------------
 
 
-class BlockReason(StrEnum):
-    EXCLUDED = "excluded"
-    DECLINED = "declined"
-    MISSED = "missed"
-    CONNECT_FAILED = "connect_failed"
-    TRANSFERRED = "transferred"
+class Offer:
+    """The last offer of a call; never changes.
 
-
-class Block(NamedTuple):
-    """Why, and until when, an agent is not offered a call."""
-
-    reason: BlockReason
-    since_ms: int
-    until_ms: int | None
-    """None: for good."""
-
-
-class Offer(Struct, frozen=True):
-    """The last offer of a call. It does not name the call: only a garbage collection could free the two again."""
-
-    offer_id: OfferId
-    agent: "AgentRecord"
-    offered_ms: int
-    expires_ms: int
-    rule: Rule
-    ring: int
-    path: tuple[str, ...]
-
-
-class Step(Struct, frozen=True, array_like=True, gc=False):
-    """One thing that happened to a call.
-
-    A struct, made in half the time of a named tuple; it can be part of no cycle, so garbage collection passes it over.
+    It does not name the call: only a garbage collection could free the two again.
     """
 
-    at_ms: int
-    what: str
-    agent_id: AgentId | None
-    offer_id: OfferId | None
+    __slots__ = ("agent", "expires_ms", "offer_id", "offered_ms", "path", "ring", "rule")
+
+    def __init__(
+        self,
+        offer_id: OfferId,
+        agent: "AgentRecord",
+        offered_ms: int,
+        expires_ms: int,
+        rule: Rule,
+        ring: int,
+        path: tuple[str, ...],
+    ) -> None:
+        self.offer_id = offer_id
+        self.agent = agent
+        self.offered_ms = offered_ms
+        self.expires_ms = expires_ms
+        self.rule = rule
+        self.ring = ring
+        self.path = path
+
+    def until(self, expires_ms: int) -> "Offer":
+        """The same offer with another end."""
+        return Offer(self.offer_id, self.agent, self.offered_ms, expires_ms, self.rule, self.ring, self.path)
 
 
 # A call that is declined again and again must not grow without end; its last steps explain it best.
-_STEPS_MAX = 256
+_STEPS_MAX: Final = 256
 
 
 class CallRecord:
@@ -227,7 +195,7 @@ class CallRecord:
         self.plan: Plan
         self.rank_ms = 0
         self.queued_ms = arrived_ms
-        self.status = CallStatus.WAITING
+        self.status = CALL_WAITING
         self.callback = False
         self.navigation_ms: int | None = None
         """From dialling to the arrival, as the platform says."""
@@ -298,13 +266,28 @@ class CallRecord:
 
 
 class TeamRecord:
-    __slots__ = ("agents", "handling", "team")
+    """A team, with its times in milliseconds: each is asked for once a call or more."""
+
+    __slots__ = (
+        "connect_timeout_ms", "cooldown_ms", "handling", "offer_timeout_ms", "own_first", "presence_lease_ms",
+        "talk_lease_ms", "team", "team_id", "wrap_up_ms",
+    )  # fmt: skip
 
     def __init__(self, team: Team) -> None:
-        self.team = team
         self.handling = RecentMean()
-        self.agents = dict.fromkeys(AgentStatus, 0)
-        """How many agents are in each status."""
+        self.follow(team)
+
+    def follow(self, team: Team) -> None:
+        """Take over a new version of the team."""
+        self.team = team
+        self.team_id = team.team_id
+        self.own_first = team.own_first
+        self.offer_timeout_ms = team.offer_timeout_s * 1000
+        self.connect_timeout_ms = team.connect_timeout_s * 1000
+        self.talk_lease_ms = team.talk_lease_s * 1000
+        self.wrap_up_ms = team.wrap_up_s * 1000
+        self.cooldown_ms = team.cooldown_s * 1000
+        self.presence_lease_ms = team.presence_lease_s * 1000
 
 
 class SiteRecord:
@@ -323,13 +306,20 @@ class SiteRecord:
 
 
 class PortfolioRecord:
-    __slots__ = ("arrived", "company", "outcomes", "owner_team_id", "portfolio", "waiting")
+    __slots__ = (
+        "arrived",
+        "company",
+        "head_start_ms",
+        "outcomes",
+        "owner_team_id",
+        "portfolio",
+        "portfolio_id",
+        "waiting",
+    )
 
     def __init__(self, portfolio: Portfolio, company: str) -> None:
-        self.portfolio = portfolio
-        self.company = company
-        """Whose calls these are."""
-        self.owner_team_id = portfolio.teams[0].team_id
+        self.portfolio_id = portfolio.portfolio_id
+        self.follow(portfolio, company)
         self.waiting: list[tuple[int, CallId]] = []
         """Waiting calls as (rank, call id), sorted: the position in the queue is an index into it."""
         self.arrived = 0
@@ -339,11 +329,13 @@ class PortfolioRecord:
         """Take over a new version of the portfolio."""
         self.portfolio = portfolio
         self.company = company
+        """Whose calls these are."""
         self.owner_team_id = portfolio.teams[0].team_id
+        self.head_start_ms = portfolio.head_start_s * 1000
 
 
 # An hour's worth of a busy agent's states, enough to explain any offer that is still remembered in practice.
-_HISTORY_MAX = 128
+HISTORY_MAX: Final = 128
 
 
 class AgentRecord:
@@ -359,7 +351,7 @@ class AgentRecord:
         self.agent_id = agent.agent_id
         self.team = team
         self.group = group
-        self.status = AgentStatus.SIGNED_OUT
+        self.status = AGENT_SIGNED_OUT
         self.reason: str | None = None
         """Why the agent is not ready."""
         self.next_reason: str | None = None
@@ -404,8 +396,8 @@ class AgentRecord:
         """The desktop's connection that was heard from last."""
         self.is_suspect = False
         """The desktop has vanished, and nothing was heard since."""
-        self.history: deque[tuple[int, AgentStatus, str | None]] = deque(maxlen=_HISTORY_MAX)
-        """(since, status, reason), oldest first."""
+        self.history: list[tuple[int, AgentStatus, str | None]] = []
+        """(since, status, reason), oldest first; the last `HISTORY_MAX` of them count."""
 
     def sign_in(self, now_ms: int) -> None:
         """Start a new session: what is counted by session starts afresh."""

@@ -12,7 +12,7 @@ from router.core.move_summary import MovePlanSummary, summarise_plan
 from router.core.places import PlaceDay
 from router.core.roster import Roster
 from router.core.shares import ContractRecord, Outlook
-from router.core.state import CallRecord, PortfolioRecord, TeamRecord
+from router.core.state import CallRecord, PortfolioRecord
 
 __all__ = [
     "CallView", "ContractSummary", "EngineSummary", "PlaceSummary", "PortfolioSummary", "TeamSummary", "summarise",
@@ -107,7 +107,7 @@ def summarise(
             _portfolio_summary(roster.portfolios[portfolio_id], calls, now_ms)
             for portfolio_id in sorted(roster.portfolios)
         ),
-        teams=tuple(_team_summary(roster.teams[team_id]) for team_id in sorted(roster.teams)),
+        teams=_team_summaries(roster),
         offers=dict(sorted(offers_by_end.items())),
         calls_live=len(calls),
         contracts=tuple(_contract_summary(contract, gates_ms) for contract in gates.shares.in_force(gates_ms)),
@@ -153,7 +153,12 @@ def _portfolio_summary(record: PortfolioRecord, calls: Mapping[CallId, CallRecor
     )
 
 
-def _team_summary(record: TeamRecord) -> TeamSummary:
-    signed_in = dict(record.agents)
-    del signed_in[AgentStatus.SIGNED_OUT]
-    return TeamSummary(team_id=record.team.team_id, agents=signed_in)
+def _team_summaries(roster: Roster) -> tuple[TeamSummary, ...]:
+    # Counted when asked for: to keep the counts would cost each call five times two changes of a dictionary.
+    signed_in: list[AgentStatus] = [each for each in AgentStatus if each is not AgentStatus.SIGNED_OUT]
+    counts = {team_id: dict.fromkeys(signed_in, 0) for team_id in sorted(roster.teams)}
+    for agent in roster.agents.values():
+        # Whoever works on for a team that is not there any more counts nowhere.
+        if agent.status is not AgentStatus.SIGNED_OUT and agent.team is roster.teams.get(agent.team.team_id):
+            counts[agent.team.team_id][agent.status] += 1
+    return tuple(TeamSummary(team_id=team_id, agents=agents) for team_id, agents in counts.items())

@@ -11,8 +11,14 @@ from bisect import bisect_left, insort
 from router.core.decisions import Rule
 from router.core.gates import Gates
 from router.core.matching import personal_opens_ms
-from router.core.model import (
+from router.core.members import (
     CALL_WAITING,
+    RULE_ALL_BUSY,
+    RULE_BACKUP,
+    RULE_OWN_PORTFOLIO,
+    RULE_OWNER,
+    RULE_RANK,
+    RULE_SHARE_OVERRIDE,
 )
 from router.core.queues import Queue
 from router.core.state import NEVER_MS, AgentRecord, CallRecord, TeamRecord
@@ -75,7 +81,8 @@ class WaitingRoom:
         self.count += 1
         insort(call.portfolio.waiting, (call.rank_ms, call.call_id))
         for ring in call.plan.rings[: call.rings_open]:
-            for group, _, _ in ring.members:
+            for member in ring.members:
+                group = member.group
                 group.waiting.push(_class_of(call, group.team, None), call.rank_ms, call.call_id, call)
         if call.held_until_ms is not None:
             assert call.owner is not None, "a call is held for its owner"
@@ -86,7 +93,8 @@ class WaitingRoom:
         waited_ms = now_ms - call.arrived_ms
         rings = call.plan.rings
         while call.rings_open < len(rings) and rings[call.rings_open].opens_ms <= waited_ms:
-            for group, _, _ in rings[call.rings_open].members:
+            for member in rings[call.rings_open].members:
+                group = member.group
                 group.waiting.push(_class_of(call, group.team, None), call.rank_ms, call.call_id, call)
             call.rings_open += 1
 
@@ -108,14 +116,14 @@ class WaitingRoom:
             return None
         call = entry[4]
         if gates.are_any and gates.is_override(call, group, now_ms):
-            return call, Rule.SHARE_OVERRIDE
+            return call, RULE_SHARE_OVERRIDE
         if agent is call.owner:
-            return call, Rule.OWNER
+            return call, RULE_OWNER
         if agent in call.backups:
-            return call, Rule.BACKUP
+            return call, RULE_BACKUP
         if gates.are_any and gates.is_spill(call, group):
             return call, Rule.SPILL
-        return call, Rule.OWN_PORTFOLIO if entry[0] == _OWN_PORTFOLIO else Rule.RANK
+        return call, RULE_OWN_PORTFOLIO if entry[0] == _OWN_PORTFOLIO else RULE_RANK
 
     def _may_have(self, agent: AgentRecord, call: CallRecord, now_ms: int) -> bool:
         if call.is_blocked(agent):
@@ -134,13 +142,13 @@ class WaitingRoom:
         rings, opened = call.plan.rings, call.rings_open
         if self._gates.are_any:
             for ring in rings[:opened]:
-                for group, _, _ in ring.members:
-                    if group.idle.head() is not None:
-                        rule = self._gates.shut(call, group, now_ms)
+                for member in ring.members:
+                    if member.group.idle.head() is not None:
+                        rule = self._gates.shut(call, member.group, now_ms)
                         if rule is not None:
                             return rule
         if any(member.group.staffed for ring in rings[:opened] for member in ring.members):
-            return Rule.ALL_BUSY
+            return RULE_ALL_BUSY
         if any(member.group.staffed for ring in rings[opened:] for member in ring.members):
             return Rule.NOT_YET
         return Rule.NOBODY_SIGNED_IN
@@ -191,8 +199,8 @@ class WaitingRoom:
 def _class_of(call: CallRecord, team: TeamRecord, person: AgentRecord | None) -> int:
     if call.place_requested_ms is not None:
         return _ASKED_INSIDE
-    if not team.team.own_first:
+    if not team.own_first:
         return _OTHER
     if person is not None and person is call.owner:
         return _OWN_CLIENT
-    return _OWN_PORTFOLIO if team.team.team_id == call.portfolio.owner_team_id else _OTHER
+    return _OWN_PORTFOLIO if team.team_id == call.portfolio.owner_team_id else _OTHER

@@ -25,10 +25,10 @@ from router.core.model import (
     SkillNeed,
     Weekday,
 )
+from router.core.months import PortfolioMonth
 from router.core.organisation import Organisation
 from router.core.plans import merge_needs
-from router.core.state import Requirement
-from router.core.tallies import PortfolioMonth
+from router.core.values import Requirement
 from router.planning.quarters import QUARTER_MS
 from router.reading import nearest
 from router.roster_files import local_ms

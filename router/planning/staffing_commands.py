@@ -27,8 +27,8 @@ from router.command_line import (
     working,
 )
 from router.core.errors import OrganisationError, Problem, RouterError
+from router.core.months import PortfolioMonth
 from router.core.organisation import Organisation
-from router.core.tallies import PortfolioMonth
 from router.journal import SqliteJournal
 from router.planning.loads import AGENT_HOUR, Load, agents_in_words, load_of_clients, load_of_months, read_load
 from router.planning.rosters import OwnersPresent, RosterReport, check_roster

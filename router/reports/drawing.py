@@ -327,7 +327,7 @@ def _grid(organisation: Organisation, staff: Staff, plan: Plan) -> _Grid:
     for route in routes[:_ROWS_MAX]:
         grid.cards[route.team_id] = {grid.column(reach_s[route.team_id]): []}
     for ring in plan.rings:
-        for group, _, _ in ring.members:
+        for group in (member.group for member in ring.members):
             cards = grid.cards.get(group.key.team_id)
             if cards is not None:
                 joining = _Joining(

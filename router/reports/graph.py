@@ -25,7 +25,8 @@ from router.core.model import Agent, AgentId, ClientId, PortfolioId, Skill, Team
 from router.core.organisation import Organisation
 from router.core.plans import make_plan, merge_needs, opens_ms
 from router.core.roster import Roster
-from router.core.state import Group, Plan, Requirement
+from router.core.state import Group, Plan
+from router.core.values import Requirement
 
 __all__ = [
     "Absence",

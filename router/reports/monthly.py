@@ -18,7 +18,8 @@ from msgspec import Struct
 
 from router.core.errors import RouterError
 from router.core.model import OrganisationDescription
-from router.core.tallies import PortfolioMonth, calendar_month
+from router.core.months import PortfolioMonth
+from router.core.tallies import calendar_month
 from router.reports.quality import Figure, OwnerCounts, WaitCounts, owner_figures, wait_figures
 
 __all__ = [

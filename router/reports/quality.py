@@ -12,7 +12,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from router.core.model import Outcome, Quality
-from router.core.tallies import OwnedAnswers, PlaceAnswers, PortfolioMonth, Thresholds
+from router.core.months import OwnedAnswers, PlaceAnswers, PortfolioMonth, Thresholds
 
 __all__ = [
     "VARIANTS",

@@ -25,6 +25,7 @@ from router.core.model import (
     Outcome,
     SiteId,
 )
+from router.core.months import OwnedAnswers, PlaceAnswers, PortfolioMonth
 from router.core.moves import MoveBook, MoveRecord, MoveState, Stage, StageState
 from router.core.roster import Roster
 from router.core.snapshot import (
@@ -39,15 +40,7 @@ from router.core.snapshot import (
     TeamState,
 )
 from router.core.state import AgentRecord, CallRecord, Group, PortfolioRecord, SiteRecord, TeamRecord
-from router.core.tallies import (
-    AnswerRecord,
-    MonthRecord,
-    OwnedAnswers,
-    OwnedRecord,
-    PlaceAnswers,
-    PortfolioMonth,
-    Tallies,
-)
+from router.core.tallies import AnswerRecord, MonthRecord, OwnedRecord, Tallies
 from router.core.waiting import WaitingRoom
 from tests.core.builders import (
     SITE,
@@ -478,6 +471,8 @@ def test_a_state_of_another_organisation_is_refused(other: OrganisationDescripti
 def test_every_attribute_is_kept_or_has_a_reason_to_be_left_out() -> None:
     """Whoever adds an attribute to the engine's state must say how it survives a restart."""
     engine = Engine(centre())
+    if not hasattr(engine, "__dict__"):
+        pytest.skip("a compiled engine does not tell its attributes; the same test runs on the interpreted one")
     roster = vars(engine)["_roster"]
     kept: dict[str, tuple[set[str], set[str]]] = {
         "CallRecord": (set(CallRecord.__slots__), set(CallState.__struct_fields__)),

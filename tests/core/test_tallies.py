@@ -21,7 +21,7 @@ from router.core.model import (
     SupplierId,
     TeamId,
 )
-from router.core.tallies import PlaceAnswers, PortfolioMonth
+from router.core.months import PlaceAnswers, PortfolioMonth
 from tests.core.builders import (
     SITE,
     Bench,

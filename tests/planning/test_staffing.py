@@ -27,8 +27,8 @@ from router.core.model import (
     SkillNeed,
     TeamId,
 )
+from router.core.months import PlaceAnswers, PortfolioMonth
 from router.core.organisation import Organisation
-from router.core.tallies import PlaceAnswers, PortfolioMonth
 from router.planning.loads import (
     AGENT_HOUR,
     Load,

@@ -9,7 +9,7 @@ import pytest
 from router.core import Engine, EventRejected
 from router.core.events import OrganisationChanged
 from router.core.model import PortfolioId, Quality
-from router.core.tallies import PortfolioMonth
+from router.core.months import PortfolioMonth
 from router.reports.monthly import (
     Grouping,
     Kept,
