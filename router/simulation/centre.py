@@ -1,78 +1,42 @@
 """A contact centre over months of virtual time, around the router as it runs live, its journal included.
 
-It plays the platform and the people of a `Scenario`. All goes through the live service's `Decider`, and each event is
-the record that the service would have journalled, so a journal written here is one to report from. Agents who answer at
-all accept at once. Whoever is told that the agent sits outside, and wants one inside, asks before the conversation.
+Day by day, callers are drawn (`traffic`), agents come and go (`shifts`), and time goes from one thing that happens to
+the next (`switchboard`). A journal written here is one to report from.
 """
 
-from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import date, timedelta
 from enum import StrEnum
 from hashlib import blake2b
-from heapq import heappop, heappush
+from heapq import heappop
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field, json
 from msgspec.structs import replace
 
-from router.core import Engine, EventRejected, Limits, RouterError
+from router.core import Engine, Limits, RouterError
 from router.core.days import LocalDays
-from router.core.decisions import (
-    ConnectCall,
-    Decision,
-    EndCall,
-    FallbackCall,
-    OfferCall,
-    PauseAgent,
-    ReleaseAgent,
-    ReportPlan,
-    Rule,
-    SignOutAgent,
-    WithdrawOffer,
-)
-from router.core.events import (
-    AgentEvent,
-    AgentSignedIn,
-    CallAbandoned,
-    CallArrived,
-    CallConnected,
-    CallEnded,
-    CallEvent,
-    CallRefreshed,
-    CallTransferred,
-    Event,
-    OfferAccepted,
-    OfferDeclined,
-    OrganisationChanged,
-    PlaceRequested,
-    RouterResumed,
-    TimePassed,
-)
-from router.core.model import AGENT_SIGNED_OUT, CallId, FallbackKind, OrganisationDescription, Ownership
-from router.core.organisation import Organisation, ownership_on
+from router.core.model import OrganisationDescription
+from router.core.organisation import Organisation
 from router.journal import SqliteJournal
 from router.service.decider import Decider
 from router.service.garbage import collecting_seldom
-from router.simulation.counts import Counts, RunCounts
-from router.simulation.ledger import Breach, DayCount, Ledger, PlanChange
+from router.simulation.counts import RunCounts
+from router.simulation.ledger import Breach, DayCount, PlanChange
 from router.simulation.recorder import Recorder
 from router.simulation.scenario import Scenario
 from router.simulation.shifts import Shifts
-from router.simulation.staff import Foreseen, Staff
-from router.simulation.tally import Person, Tally
-from router.simulation.traffic import DrawnCaller, Traffic, hour_marks_ms, permille_of_agents
+from router.simulation.switchboard import Switchboard
+from router.simulation.traffic import DrawnCaller, Traffic, hour_marks_ms
 
 __all__ = ["Off", "Run", "play", "with_rules_off"]
 
 # After the last day, those on the line may finish; what takes longer is left there.
 _LAST_CALLS_MS: Final = 4 * 3_600_000
 _NEVER_MS: Final = 1 << 62
-
-_Happening: TypeAlias = "CallEvent | AgentEvent | Foreseen | _Again"
 
 
 class Off(StrEnum):
@@ -159,49 +123,6 @@ def play(
     return run
 
 
-class _Again(NamedTuple):
-    """Somebody who hung up calls once more."""
-
-    caller: DrawnCaller
-    tried: int
-    """For so many times that is."""
-
-
-class _Call:
-    """A caller on the line, or waiting to be called back."""
-
-    __slots__ = (
-        "arrived_ms", "asked_ms", "asks", "call_id", "caller", "cell", "declines", "hangs_up_ms", "is_callback",
-        "is_talking", "is_transferred", "misses", "offer", "offers", "owner_on_shift", "ownership", "patience_ms",
-        "person", "tried",
-    )  # fmt: skip
-
-    def __init__(self, caller: DrawnCaller, tried: int, call_id: CallId, arrived_ms: int, cell: Counts) -> None:
-        self.caller = caller
-        self.tried = tried
-        self.call_id = call_id
-        self.arrived_ms = arrived_ms
-        self.patience_ms = caller.again[tried - 1][1] if tried else caller.patience_ms
-        self.cell = cell
-        self.asks = caller.asks_inside
-        self.misses = caller.misses
-        self.declines = caller.declines
-        self.asked_ms: int | None = None
-        self.offer: OfferCall | None = None
-        """Which rings or was accepted; the last one."""
-        self.offers = 0
-        """So many so far."""
-        self.person: Person | None = None
-        """Who is offered the call, or speaks to the caller."""
-        self.ownership: Ownership | None = None
-        self.owner_on_shift = False
-        """At the arrival."""
-        self.hangs_up_ms: int | None = None
-        self.is_callback = False
-        self.is_talking = False
-        self.is_transferred = False
-
-
 class _Centre:
     """One run."""
 
@@ -218,81 +139,62 @@ class _Centre:
         self._off = off
         self._replication = replication
         self._recorder = recorder
-        self._calendar = LocalDays(scenario.time_zone)
-        self._organisation = organisation = Organisation(description)
-        self._ledger = Ledger(description)
-        self._tally = Tally(description, organisation, (calls.portfolio_id for calls in scenario.calls))
-        self._staff = Staff(scenario, self._tally, replication, self._later)
-        self._people = self._staff.people
-        self._supplier_of = {
-            agent_id: agent.supplier_id or organisation.teams[agent.team_id].supplier_id
-            for agent_id, agent in organisation.agents.items()
-        }
-        self._site_percent = {each.site_id: each.talk_percent for each in scenario.sites}
-        self._owner_percent = {calls.portfolio_id: calls.owner_talk_percent for calls in scenario.calls}
-        self._permille = permille_of_agents(scenario, organisation.agents)
-        # Twice a lease, as a platform would.
-        self._refresh_every_ms = min(team.talk_lease_s for team in description.teams) * 500
-        self._calls: dict[CallId, _Call] = {}
-        self._future: list[tuple[int, int, _Happening]] = []
-        self._sequence = 0
-        self._pending: deque[Event] = deque()
-        self._rejected: Counter[str] = Counter()
         self._callers_digest = blake2b(digest_size=16)
+        self._organisation = Organisation(description)
+        self._calendar = LocalDays(scenario.time_zone)
         at_ms = self._calendar.midnight_ms(scenario.starts)
-        self._ends_ms = self._calendar.midnight_ms(scenario.ends)
         played = with_rules_off(description, off)
-        self._decider = Decider.of_first_record(Engine(played, limits=limits), played, 1, at_ms)
-        self._offset = 1
-        if recorder is not None:
-            recorder.record(at_ms, OrganisationChanged(description=played))
-        self._tell(at_ms, RouterResumed(epoch=1 if recorder is None else recorder.epoch, limits=limits))
+        decider = Decider.of_first_record(Engine(played, limits=limits), played, 1, at_ms)
+        self._board = Switchboard(scenario, description, self._organisation, decider, replication, recorder)
+        self._board.begin(at_ms, limits)
 
     def run(self, on_day: Callable[[DayCount], None]) -> Run:
+        board = self._board
         scenario = self._scenario
         zone = ZoneInfo(scenario.time_zone)
         shifts = Shifts(scenario, self._organisation, self._replication)
         traffic = Traffic(scenario, self._organisation, self._replication)
         days = []
         counted_from = scenario.starts + timedelta(days=scenario.warm_up_days)
-        ends_ms = self._ends_ms
+        ends_ms = self._calendar.midnight_ms(scenario.ends)
         for day in _days(scenario.starts, scenario.ends):
-            self._tally.open_day(day, hour_marks_ms(day, zone), is_first=day <= counted_from)
+            board.tally.open_day(day, hour_marks_ms(day, zone), is_first=day <= counted_from)
             for at_ms, event in shifts.events_of_day(day):
-                self._later(at_ms, event)
+                board.later(at_ms, event)
             callers = traffic.callers_of_day(day)
             self._callers_digest.update(json.encode(callers))
             until_ms = self._calendar.midnight_ms(day + timedelta(days=1))
             self._play(callers, until_ms)
             if until_ms == ends_ms:
-                self._tally.close(ends_ms)
+                board.tally.close(ends_ms)
                 # Whatever is due, so that the journal covers the last day whole.
-                self._pass_time(ends_ms)
+                board.pass_time(ends_ms)
                 self._play([], ends_ms + _LAST_CALLS_MS)
-            days.append(self._ledger.close_day(day))
+            days.append(board.ledger.close_day(day))
             on_day(days[-1])
         if self._recorder is not None:
-            self._recorder.finish(self._decider)
-        books = self._decider.engine.books(now_ms=self._decider.now_ms)
+            self._recorder.finish(board.decider)
+        books = board.decider.engine.books(now_ms=board.decider.now_ms)
         return Run(
             off=self._off,
             replication=self._replication,
-            counts=self._tally.counts(),
+            counts=board.tally.counts(),
             days=tuple(days),
-            breaches=tuple(self._ledger.breaches),
-            breach_count=self._ledger.breach_count,
-            plan_changes=tuple(self._ledger.plan_changes),
+            breaches=tuple(board.ledger.breaches),
+            breach_count=board.ledger.breach_count,
+            plan_changes=tuple(board.ledger.plan_changes),
             overrides_in_books=sum(each.overrides for each in books.contract_days),
-            records=self._offset,
-            rejected=dict(sorted(self._rejected.items())),
-            left=len(self._calls),
+            records=board.records,
+            rejected=dict(sorted(board.rejected.items())),
+            left=len(board.calls),
             callers_digest=self._callers_digest.hexdigest(),
-            decisions_digest=self._decider.digest.hex(),
+            decisions_digest=board.decider.digest.hex(),
         )
 
     def _play(self, callers: list[DrawnCaller], until_ms: int) -> None:
         """Let everything happen that happens before a moment."""
-        future, engine = self._future, self._decider.engine
+        board = self._board
+        future, engine = board.future, board.decider.engine
         arrivals = iter(callers)
         caller = next(arrivals, None)
         while True:
@@ -304,304 +206,14 @@ class _Centre:
             if due_ms is not None and due_ms <= at_ms:
                 if due_ms >= until_ms:
                     return
-                self._pass_time(due_ms)
+                board.pass_time(due_ms)
             elif at_ms >= until_ms:
                 return
             elif caller is not None and is_arrival:
-                self._arrive(caller, at_ms)
+                board.arrive(caller, at_ms)
                 caller = next(arrivals, None)
             else:
-                self._happen(heappop(future)[2], at_ms)
-
-    def _pass_time(self, now_ms: int) -> None:
-        """Let the router do what is due. Only a journal has use for the digest."""
-        digest = self._decider.digest if self._recorder is not None else None
-        self._tell(now_ms, TimePassed(digest=digest))
-        self._follow(now_ms)
-
-    # --- What happens ---
-
-    def _arrive(self, caller: DrawnCaller, now_ms: int, tried: int = 0) -> None:
-        portfolio_id, client_id = caller.portfolio_id, caller.client_id
-        call_id = CallId(f"{caller.call_id}-r{tried}") if tried else caller.call_id
-        cell = self._tally.arrived(portfolio_id, now_ms)
-        cell.repeated += tried > 0
-        call = self._calls[call_id] = _Call(caller, tried, call_id, now_ms, cell)
-        self._ledger.arrived += 1
-        if client_id is not None:
-            client = self._organisation.find_client(client_id, None)
-            ownership = call.ownership = None if client is None else ownership_on(client, now_ms)
-            if ownership is not None and ownership.owner is not None:
-                call.owner_on_shift = self._people[ownership.owner].status is not AGENT_SIGNED_OUT
-        arrival = CallArrived(
-            call_id=call_id,
-            client_id=client_id,
-            portfolio_id=portfolio_id if client_id is None and caller.segment is None else None,
-            segment=caller.segment,
-            navigation_ms=caller.navigation_ms,
-        )
-        self._tell(now_ms, arrival)
-        self._follow(now_ms)
-        self._wait(call, now_ms)
-
-    def _wait(self, call: _Call, now_ms: int) -> None:
-        """Unless somebody has answered, and as long as the caller is ready to."""
-        if call.patience_ms is not None and not call.is_talking and call.call_id in self._calls:
-            call.hangs_up_ms = now_ms + call.patience_ms
-            self._later(call.hangs_up_ms, CallAbandoned(call_id=call.call_id))
-
-    def _happen(self, happening: _Happening, now_ms: int) -> None:
-        """What was foreseen, if it still comes true."""
-        if isinstance(happening, CallEvent):
-            call = self._calls.get(happening.call_id)
-            if call is not None:
-                self._call_event(call, happening, now_ms)
-        elif isinstance(happening, _Again):
-            caller, tried = happening
-            if now_ms < self._ends_ms and self._organisation.hours[caller.portfolio_id].is_open(now_ms):
-                self._arrive(caller, now_ms, tried)
-        elif isinstance(happening, Foreseen):
-            event = self._staff.event_of(happening, now_ms)
-            if event is not None:
-                self._agent_event(event, now_ms, is_late=True)
-        elif isinstance(happening, OfferAccepted | OfferDeclined):
-            call = self._calls.get(happening.call_id)
-            if call is not None and call.offer is not None and call.offer.offer_id == happening.offer_id:
-                self._pending.append(happening)
-                self._follow(now_ms)
-        elif self._staff.does(happening, now_ms):
-            self._agent_event(happening, now_ms)
-
-    def _call_event(self, call: _Call, event: CallEvent, now_ms: int) -> None:
-        kind = type(event)
-        if kind is CallAbandoned:
-            if call.is_talking or call.is_callback or call.hangs_up_ms != now_ms:
-                return
-            self._hang_up(call, now_ms)
-        elif not call.is_talking:
-            return
-        elif kind is CallEnded:
-            del self._calls[call.call_id]
-            self._staff.hung_up(_person_of(call), call.caller.wrap_up_ms, now_ms)
-        elif kind is CallTransferred:
-            call.is_talking, call.is_transferred = False, True
-            person = _person_of(call)
-            self._tally.transferred(person, call.cell)
-            self._staff.hung_up(person, call.caller.wrap_up_ms, now_ms)
-        else:
-            self._later(now_ms + self._refresh_every_ms, event)
-        self._tell(now_ms, event)
-        self._follow(now_ms)
-        if kind is CallTransferred:
-            self._wait(call, now_ms)
-
-    def _hang_up(self, call: _Call, now_ms: int) -> None:
-        """The caller has waited long enough."""
-        self._leave(call)
-        if call.is_transferred:
-            call.cell.transferred_lost += 1
-            return
-        self._ledger.abandoned += 1
-        self._tally.abandoned(call.cell, now_ms - call.arrived_ms)
-        if call.tried < len(call.caller.again):
-            after_ms = call.caller.again[call.tried][0]
-            self._later(now_ms + after_ms, _Again(call.caller, call.tried + 1))
-
-    def _agent_event(self, event: AgentEvent, now_ms: int, *, is_late: bool = False) -> None:
-        is_accepted = self._tell(now_ms, event)
-        if type(event) is AgentSignedIn:
-            person = self._people[event.agent_id]
-            if is_accepted:
-                self._staff.sat_down(person, now_ms, is_late=is_late)
-            else:
-                self._staff.found_no_seat(person, now_ms)
-        self._follow(now_ms)
-
-    def _follow(self, now_ms: int) -> None:
-        """What platform and people do at once about what the router has decided."""
-        pending = self._pending
-        while pending:
-            event = pending.popleft()
-            if type(event) is OfferDeclined:
-                self._decline(event, now_ms)
-            if self._tell(now_ms, event) and type(event) is CallConnected:
-                self._connected(self._calls[event.call_id], now_ms)
-
-    def _decline(self, event: OfferDeclined, now_ms: int) -> None:
-        call, person = self._calls[event.call_id], self._people[event.agent_id]
-        call.offer = None
-        self._tally.declined(person, call.cell)
-        self._staff.lost_offer(person, now_ms)
-
-    def _tell(self, now_ms: int, event: Event) -> bool:
-        """Report an event to the router and take in its decisions; False: it was refused."""
-        self._offset += 1
-        if self._recorder is not None:
-            self._recorder.record(now_ms, event)
-        try:
-            decided = self._decider.apply(self._offset, now_ms, event)
-        except EventRejected as rejected:
-            self._rejected[rejected.reason] += 1
-            return False
-        for _, decision in decided:
-            self._take_in(decision, now_ms)
-        return True
-
-    def _take_in(self, decision: Decision, now_ms: int) -> None:
-        kind = type(decision)
-        if kind is OfferCall:
-            assert isinstance(decision, OfferCall)
-            self._offered(decision, now_ms)
-        elif kind is ConnectCall:
-            assert isinstance(decision, ConnectCall)
-            self._announce(decision, now_ms)
-        elif kind is ReleaseAgent:
-            assert isinstance(decision, ReleaseAgent)
-            self._staff.released(self._people[decision.agent_id], now_ms)
-        elif kind is WithdrawOffer:
-            assert isinstance(decision, WithdrawOffer)
-            call = self._calls.get(decision.call_id)
-            if call is not None:
-                call.offer = None
-            self._staff.lost_offer(self._people[decision.agent_id], now_ms)
-        elif kind is FallbackCall:
-            assert isinstance(decision, FallbackCall)
-            self._fall_back(decision)
-        elif kind is PauseAgent:
-            assert isinstance(decision, PauseAgent)
-            self._staff.was_paused(self._people[decision.agent_id], now_ms)
-        elif kind is SignOutAgent:
-            assert isinstance(decision, SignOutAgent)
-            self._staff.was_signed_out(self._people[decision.agent_id], now_ms)
-        elif kind is EndCall:
-            assert isinstance(decision, EndCall)
-            self._staff.hung_up(_person_of(self._calls.pop(decision.call_id)), None, now_ms)
-        elif kind is ReportPlan:
-            assert isinstance(decision, ReportPlan)
-            self._ledger.plan_reported(decision, self._calendar.day_of(now_ms), now_ms)
-
-    def _offered(self, offer: OfferCall, now_ms: int) -> None:
-        call = self._calls[offer.call_id]
-        call.offer = offer
-        person = call.person = self._people[offer.agent_id]
-        self._tally.offered(person, call.cell, now_ms)
-        rings_ms = call.caller.rings_ms
-        ring_ms = rings_ms[call.offers % len(rings_ms)] if rings_ms else 0
-        call.offers += 1
-        kind = OfferDeclined if call.declines else OfferAccepted
-        if call.declines:
-            call.declines -= 1
-        elif call.misses or ring_ms >= offer.expires_at_ms - now_ms:
-            # The phone rings until the router takes the offer back.
-            call.misses = max(0, call.misses - 1)
-            self._ledger.missed += 1
-            self._tally.missed(person, call.cell)
-            return
-        answer = kind(call_id=offer.call_id, agent_id=offer.agent_id, offer_id=offer.offer_id)
-        if ring_ms:
-            self._later(now_ms + ring_ms, answer)
-        else:
-            self._pending.append(answer)
-
-    def _announce(self, decision: ConnectCall, now_ms: int) -> None:
-        """The caller is told where the agent sits, and may ask for one who sits inside."""
-        call = self._calls[decision.call_id]
-        if decision.offers_choice and call.asks:
-            call.asks = False
-            call.asked_ms = now_ms
-            self._ledger.asked += 1
-            self._pending.append(PlaceRequested(call_id=decision.call_id))
-            return
-        announced = decision.agent_country if decision.announcement is not None else None
-        self._pending.append(CallConnected(call_id=decision.call_id, announced=announced))
-
-    def _connected(self, call: _Call, now_ms: int) -> None:
-        person = _person_of(call)
-        call.is_talking = True
-        if call.is_transferred:
-            self._tally.connected(person, call.cell, None, now_ms)
-        else:
-            self._answered(call, person, now_ms)
-        talk_ms = self._talk_ms(call, person)
-        transfer_to, first_ms = call.caller.transfer_to, talk_ms * call.caller.transfer_percent // 100
-        if transfer_to is None or call.is_transferred:
-            talk_ms -= first_ms
-            self._later(now_ms + talk_ms, CallEnded(call_id=call.call_id))
-        else:
-            talk_ms = first_ms
-            self._later(now_ms + talk_ms, CallTransferred(call_id=call.call_id, portfolio_id=transfer_to))
-        if talk_ms > self._refresh_every_ms:
-            self._later(now_ms + self._refresh_every_ms, CallRefreshed(call_id=call.call_id))
-
-    def _talk_ms(self, call: _Call, person: Person) -> int:
-        """The whole talk, if it were all with this agent."""
-        caller, talk_ms = call.caller, call.caller.talk_ms
-        talk_ms = talk_ms * self._site_percent.get(person.site_id, 100) // 100
-        if call.ownership is not None and call.ownership.owner == person.agent_id:
-            talk_ms = talk_ms * self._owner_percent[caller.portfolio_id] // 100
-        return talk_ms * self._permille.get(person.agent_id, 1_000) // 1_000
-
-    def _answered(self, call: _Call, person: Person, now_ms: int) -> None:
-        """For the first time."""
-        offer = call.offer
-        assert offer is not None, "only an offered call is connected"
-        is_override = offer.rule is Rule.SHARE_OVERRIDE
-        contract = self._ledger.answered(
-            call.call_id,
-            offer.portfolio_id,
-            self._supplier_of[person.agent_id],
-            person.site_id,
-            offer.agent_country,
-            is_override=is_override,
-            now_ms=now_ms,
-        )
-        cells = self._tally.connected(person, call.cell, None if contract is None else contract.contract_id, now_ms)
-        if contract is not None:
-            for cell in cells:
-                cell.inside += offer.agent_country in contract.countries
-                cell.overrides += is_override
-        if call.is_callback:
-            self._ledger.called_back += 1
-            for cell in cells:
-                cell.called_back += 1
-        else:
-            wait_ms = now_ms - call.arrived_ms
-            self._ledger.answered_on_line(wait_ms)
-            self._tally.answered(
-                call.caller.portfolio_id, person, call.ownership, cells, wait_ms, owner_on_shift=call.owner_on_shift
-            )
-        if call.asked_ms is not None:
-            self._ledger.met += 1
-            self._ledger.met_ms += now_ms - call.asked_ms
-
-    def _fall_back(self, decision: FallbackCall) -> None:
-        call = self._calls[decision.call_id]
-        if decision.rule is Rule.SHARE:
-            self._ledger.refused += 1
-        if decision.kind is FallbackKind.CALLBACK:
-            call.is_callback = True
-        elif decision.kind is not FallbackKind.PORTFOLIO:
-            self._leave(call)
-            if call.is_transferred:
-                call.cell.transferred_lost += 1
-            else:
-                self._ledger.elsewhere += 1
-                call.cell.elsewhere += 1
-
-    def _leave(self, call: _Call) -> None:
-        """The call is over before any answer, or any other answer."""
-        del self._calls[call.call_id]
-        if call.asked_ms is not None and not call.is_transferred:
-            self._ledger.unmet += 1
-
-    def _later(self, at_ms: int, happening: _Happening) -> None:
-        self._sequence += 1
-        heappush(self._future, (at_ms, self._sequence, happening))
-
-
-def _person_of(call: _Call) -> Person:
-    assert call.person is not None, "somebody speaks to the caller"
-    return call.person
+                board.happen(heappop(future)[2], at_ms)
 
 
 def _days(starts: date, ends: date) -> Iterator[date]:

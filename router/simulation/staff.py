@@ -8,15 +8,15 @@ from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from router.core.events import AgentEvent, AgentNotReady, AgentReady, AgentSignedIn, AgentSignedOut
-from router.core.model import (
+from router.core.members import (
     AGENT_IDLE,
     AGENT_IN_CALL,
     AGENT_NOT_READY,
     AGENT_OFFERED,
     AGENT_SIGNED_OUT,
     AGENT_WRAP_UP,
-    AgentId,
 )
+from router.core.model import AgentId
 from router.simulation.scenario import Scenario
 from router.simulation.shifts import BREAK
 from router.simulation.tally import Person, Tally

@@ -10,20 +10,8 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Final
 
-from router.core.model import (
-    AGENT_IN_CALL,
-    AGENT_NOT_READY,
-    AGENT_OFFERED,
-    AGENT_SIGNED_OUT,
-    AGENT_WRAP_UP,
-    AgentId,
-    AgentStatus,
-    OrganisationDescription,
-    Ownership,
-    PortfolioId,
-    SiteId,
-    TeamId,
-)
+from router.core.members import AGENT_IN_CALL, AGENT_NOT_READY, AGENT_OFFERED, AGENT_SIGNED_OUT, AGENT_WRAP_UP
+from router.core.model import AgentId, AgentStatus, OrganisationDescription, Ownership, PortfolioId, SiteId, TeamId
 from router.core.organisation import Organisation
 from router.simulation.counts import DAY_HOURS, WAIT_EDGES_S, Counts, RunCounts, Scope
 
