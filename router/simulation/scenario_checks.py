@@ -30,12 +30,12 @@ def problems_of(scenario: Scenario, description: OrganisationDescription) -> lis
     problems = [
         *_unknown(scenario, organisation),
         *_doubled(scenario),
-        *roster.problems,
-        *_misplaced(scenario, roster.shifts),
+        *(roster.problems or _misplaced(scenario, roster.shifts)),
     ]
     if not problems:
         problems += _too_few(scenario, organisation)
         problems += _too_few_seats(scenario, roster.shifts)
+        problems += _too_slow(scenario, organisation)
         problems += _Load(scenario, organisation, roster.shifts).problems()
     return problems
 
@@ -154,6 +154,17 @@ def _too_few_seats(scenario: Scenario, shifts: Sequence[Shift]) -> Iterator[Prob
                 break
 
 
+def _too_slow(scenario: Scenario, organisation: Organisation) -> Iterator[Problem]:
+    """Agents who take longer to answer, in the mean, than an offer stands."""
+    if scenario.answer_s is None:
+        return
+    mean_s = mean_s_of(times_of(scenario.answer_s, Law.EXPONENTIAL))
+    team = min(organisation.teams.values(), key=lambda each: (each.offer_timeout_s, each.team_id))
+    if mean_s >= team.offer_timeout_s:
+        message = f"{mean_s:g} s, and an offer of team {team.team_id} stands for {team.offer_timeout_s} s: nobody "
+        yield Problem(scenario.where, "answer_s", message + "would answer in time")
+
+
 class _Load:
     """Calls that nobody could answer, or that would pile up without end."""
 
@@ -184,13 +195,10 @@ class _Load:
         alone: set[PortfolioId] = set()
         endless: list[Calls] = []
         for calls in self._scenario.calls:
-            teams = self._teams_of[calls.portfolio_id]
-            if self._calls_a_week(calls) and not any(self._there_s[team_id] for team_id in teams):
-                yield Problem(
-                    calls.where,
-                    "portfolio_id",
-                    f"nobody is rostered who could answer {calls.portfolio_id}: its teams are " + ", ".join(teams),
-                )
+            for number, each in enumerate(calls.transfers, start=1):
+                yield from self._unanswered(calls, f"transfers entry {number}, portfolio_id", each.portfolio_id)
+            if self._calls_a_week(calls) and (nobody := [*self._unanswered(calls, "portfolio_id", calls.portfolio_id)]):
+                yield from nobody
             elif self._waits_without_end(calls):
                 endless.append(calls)
                 if problem := self._overload([calls]):
@@ -199,6 +207,12 @@ class _Load:
         for together in self._sharing_teams([calls for calls in endless if calls.portfolio_id not in alone]):
             if len(together) > 1 and (problem := self._overload(together)):
                 yield problem
+
+    def _unanswered(self, calls: Calls, field: str, portfolio_id: PortfolioId) -> Iterator[Problem]:
+        teams = [route.team_id for route in self._organisation.routes[portfolio_id]]
+        if not any(self._there_s[team_id] for team_id in teams):
+            message = f"nobody is rostered who could answer {portfolio_id}: its teams are " + ", ".join(teams)
+            yield Problem(calls.where, field, message)
 
     def _waits_without_end(self, calls: Calls) -> bool:
         never = calls.patience_s is None or (isinstance(calls.patience_s, Times) and calls.patience_s.law is Law.NEVER)

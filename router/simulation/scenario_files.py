@@ -100,8 +100,8 @@ def _own_problems(scenario: Scenario) -> Iterator[Problem]:
     if not scenario.rosters and scenario.roster is None:
         yield heading("rosters", "there are no agents: write [[rosters]] with a team_id, or name a roster file")
     logs = [log.log_id for log in scenario.logs]
-    for log in scenario.logs:
-        if logs.count(log.log_id) > 1:
+    for number, log in enumerate(scenario.logs):
+        if log.log_id in logs[:number]:
             yield Problem(log.where, "log_id", f"{log.log_id!r} stands twice")
     for calls in scenario.calls:
         yield from _problems_of_calls(calls)
