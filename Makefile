@@ -17,7 +17,14 @@ CALLS ?= 2000000
 # How many payloads `make fuzz` sends; a million take a quarter of an hour.
 PAYLOADS ?= 1000000
 
-.PHONY: run test bench year soak memory chaos fuzz audit clean
+# Where the compiled engine is built, apart from the sources, so that nothing stale is ever taken for them.
+COMPILED := build/compiled
+# Runs Python there: the compiled modules come first, the rest (tests, benchmarks) from here.
+IN_COMPILED := cd $(COMPILED) && PYTHONPATH=$(CURDIR) $(CURDIR)/$(BIN)/python
+# Which benchmark `make bench` and `make bench-compiled` run.
+BENCH ?= engine
+
+.PHONY: run test compiled test-compiled bench bench-compiled year soak memory chaos fuzz audit clean
 
 run: $(VENV)/.run
 	$(BIN)/router run config/laquila --show --always-open --play $(SPEED)
@@ -29,7 +36,20 @@ test: $(VENV)/.dev
 	$(BIN)/pytest -n 2 --dist worksteal -q
 
 bench: $(VENV)/.run
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
+
+# The engine as C (setup.py): the same decisions in less than half the time.
+compiled: $(VENV)/.dev
+	@command -v cc >/dev/null || { echo "A C compiler is missing: sudo apt-get install gcc python3-dev" >&2; exit 1; }
+	ROUTER_COMPILED=1 $(BIN)/python setup.py --quiet build --build-lib $(COMPILED) --build-temp build/temp
+	@$(IN_COMPILED) -c 'import router.core.engine as e; assert not e.__file__.endswith(".py"), e.__file__'
+
+test-compiled: compiled
+	$(IN_COMPILED) -m pytest --import-mode=importlib --rootdir $(CURDIR) -c $(CURDIR)/pyproject.toml \
+		-p no:cacheprovider -n 2 --dist worksteal -q $(CURDIR)/tests/core $(CURDIR)/tests/simulation/test_generator.py
+
+bench-compiled: compiled
+	$(IN_COMPILED) -m benchmarks $(BENCH)
 
 # A year of 10,000 calls a day with a supplier abroad, with the rule of the share and without; fails if a share was broken.
 year: $(VENV)/.run

@@ -11,27 +11,28 @@ from setuptools import setup
 # Those on the way of every call. Left out are modules with types that msgspec reads (events, decisions, values, the
 # engine's state as plain data): of their annotations, mypyc keeps too little.
 COMPILED = (
-    "deadlines",
-    "engine",
-    "gates",
-    "handling",
-    "holds",
-    "hours",
-    "matching",
-    "members",
-    "orders",
-    "organisation",
-    "plans",
-    "queues",
-    "roster",
-    "state",
-    "tallies",
-    "waiting",
+    "core/deadlines",
+    "core/engine",
+    "core/gates",
+    "core/handling",
+    "core/holds",
+    "core/hours",
+    "core/matching",
+    "core/members",
+    "core/orders",
+    "core/organisation",
+    "core/plans",
+    "core/queues",
+    "core/roster",
+    "core/state",
+    "core/tallies",
+    "core/waiting",
+    "simulation/floor",
 )
 
 if os.environ.get("ROUTER_COMPILED") == "1":
     from mypyc.build import mypycify
 
-    setup(ext_modules=mypycify([f"router/core/{name}.py" for name in COMPILED], opt_level="3"))
+    setup(ext_modules=mypycify([f"router/{name}.py" for name in COMPILED], opt_level="3"))
 else:
     setup()

@@ -33,6 +33,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+import router.core.engine
 from router.core import Engine
 from router.core.decisions import Decision, OfferCall, QueueCall
 from router.core.events import AgentReady, AgentSignedIn, CallArrived, CallConnected, CallEnded, OfferAccepted
@@ -98,6 +99,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured, where, and how."""
 
     router: str
+    engine: str
+    """``interpreted`` or ``compiled``."""
     python: str
     processor: str
     seed: int
@@ -143,6 +146,7 @@ def run(scale: Scale) -> Report:
         )
     return Report(
         router=version("portfolio-router"),
+        engine=engine_kind(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         processor=processor_name(),
         seed=SEED,
@@ -165,7 +169,8 @@ def main(*, tiny: bool, as_json: bool) -> None:
 def as_table(report: Report) -> Table:
     table = Table(
         title="Whole calls through the bare engine",
-        caption=f"portfolio-router {report.router}, {report.python}, {report.processor}; seed {report.seed}; "
+        caption=f"portfolio-router {report.router}, {report.engine} engine, {report.python}, {report.processor}; "
+        f"seed {report.seed}; "
         f"median of {report.repetitions} x {report.calls} calls; "
         f"the processor was ours for {report.processor_share:.0%} of the time",
         box=SIMPLE_HEAD,
@@ -295,6 +300,11 @@ def _organisation(agents: int, *, teams: int) -> OrganisationDescription:
         ),
         default_portfolio=PortfolioId("portfolio-0"),
     )
+
+
+def engine_kind() -> str:
+    """Which of the two the router that was imported has, see setup.py."""
+    return "interpreted" if (router.core.engine.__file__ or "").endswith(".py") else "compiled"
 
 
 def processor_name() -> str:

@@ -31,7 +31,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.engine import processor_name
+from benchmarks.engine import engine_kind, processor_name
 from router.core import Engine, Limits
 from router.core.decisions import ConnectCall, Decision, FallbackCall, OfferCall, PauseAgent, WithdrawOffer
 from router.core.events import (
@@ -109,6 +109,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured, where, and how."""
 
     router: str
+    engine: str
+    """``interpreted`` or ``compiled``."""
     python: str
     processor: str
     seed: int
@@ -165,6 +167,7 @@ def run(scale: Scale) -> Report:
     snapshot_s, read_s, decoded_s, seconds = (min(times) for times in zip(*repetitions, strict=True))
     return Report(
         router=version("portfolio-router"),
+        engine=engine_kind(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         processor=processor_name(),
         seed=SEED,
@@ -196,7 +199,8 @@ def main(*, tiny: bool, as_json: bool) -> None:
 def as_table(report: Report) -> Table:
     table = Table(
         title=f"Back from a snapshot of {report.snapshot_bytes / 1e6:,.1f} MB and {report.events:,} events after it",
-        caption=f"portfolio-router {report.router}, {report.python}, {report.processor}; seed {report.seed}; "
+        caption=f"portfolio-router {report.router}, {report.engine} engine, {report.python}, {report.processor}; "
+        f"seed {report.seed}; "
         f"{report.agents:,} agents, {report.calls:,} calls; best of {report.repetitions}",
         box=SIMPLE_HEAD,
         show_edge=False,

@@ -57,9 +57,10 @@ def test_table_names_machine_and_seed(report: Report) -> None:
     with console.capture() as capture:
         console.print(as_table(report))
 
-    text = capture.get()
+    text = " ".join(capture.get().split())
     assert report.processor in text
     assert report.python in text
+    assert f"{report.engine} engine" in text
     assert f"seed {report.seed}" in text
 
 
@@ -101,7 +102,7 @@ def test_recovery_table_names_machine_and_seed(recovered: recovery.Report) -> No
     with console.capture() as capture:
         console.print(recovery.as_table(recovered))
 
-    text = capture.get()
+    text = " ".join(capture.get().split())
     assert recovered.processor in text
     assert f"seed {recovered.seed}" in text
     assert recovered.digest in text

@@ -292,6 +292,8 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     },
     "AgentRecord": {
         "agent": "in the organisation, or with `left`",
+        "entry": "in the deadlines",
+        "entry_ms": "in the deadlines",
         "call": "the live call that is offered to the agent or is at the agent",
         "held": "the waiting calls that are held for the agent; nobody looks at their order",
         "lease_timer": "in the deadlines",

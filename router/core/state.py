@@ -340,10 +340,10 @@ HISTORY_MAX: Final = 128
 
 class AgentRecord:
     __slots__ = (
-        "agent", "agent_id", "busy_ms", "busy_since_ms", "call", "country", "deadline_ms", "group", "handling",
-        "held", "history", "idle_since_ms", "is_suspect", "lease_ms", "lease_timer", "lease_until_ms", "leaving",
-        "misses", "next_reason", "occupancy_ppm", "personal", "reason", "removed", "seat", "sequence", "session",
-        "signed_in_ms", "site", "stage", "stamp", "status", "team", "timer",
+        "agent", "agent_id", "busy_ms", "busy_since_ms", "call", "country", "deadline_ms", "entry", "entry_ms",
+        "group", "handling", "held", "history", "idle_since_ms", "is_suspect", "lease_ms", "lease_timer",
+        "lease_until_ms", "leaving", "misses", "next_reason", "occupancy_ppm", "personal", "reason", "removed",
+        "seat", "sequence", "session", "signed_in_ms", "site", "stage", "stamp", "status", "team", "timer",
     )  # fmt: skip
 
     def __init__(self, agent: Agent, team: TeamRecord, group: Group) -> None:
@@ -386,6 +386,9 @@ class AgentRecord:
         self.timer = 0
         self.deadline_ms = 0
         """When the present status ends by itself: offer, connecting, talk lease or wrap-up."""
+        self.entry = 0
+        """Of the deadlines, the number of the entry that stands for the end of the status; 0: none does."""
+        self.entry_ms = 0
         self.lease_timer = 0
         self.lease_until_ms = 0
         self.lease_ms: int | None = None

@@ -5,10 +5,9 @@ lasts as long as was settled beforehand. Events of one moment are taken in the o
 """
 
 import hashlib
-from collections import deque
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -24,52 +23,67 @@ from router.core.events import (
     OfferAccepted,
 )
 from router.core.model import AgentId, CallId, FallbackKind, OrganisationDescription
-from router.simulation.callers import Caller
+from router.simulation.callers import Answer, Caller
 
-__all__ = ["Answer", "FloorRun", "VirtualFloor"]
+__all__ = ["FloorRun", "VirtualFloor"]
 
-
-class Answer(NamedTuple):
-    """How one caller fared."""
-
-    wait_ms: int
-    """Until connected, until hanging up, or until the fallback."""
-    agent_id: AgentId | None
-    """Who answered; None: nobody."""
-    rule: Rule | None
-    """The rule by which the answering agent was chosen."""
-    queued: bool
-    """Whether the caller had to wait in the queue at all."""
+# Beyond any time that a run can reach.
+_NEVER_MS: Final = 1 << 60
+# What is to be digested is taken in such portions: a call of the hash costs as much as some hundred bytes of it.
+_DIGESTED_AT_ONCE: Final = 1 << 16
 
 
 class FloorRun(NamedTuple):
     """What a run brought."""
 
     answers: dict[CallId, Answer]
+    """In the order in which callers were answered or lost."""
     decisions: int
     digest: str
-    """Of every decision and its time, in order: equal digests are equal runs."""
+    """Of every decision and its time, in order: equal digests are equal runs. Empty if none was asked for."""
     rejected: int
     """Events that the engine refused, such as a sign-in at a full site."""
+
+
+class _Line:
+    """A caller on the line."""
+
+    __slots__ = ("caller", "is_over", "is_queued", "is_talking", "rule")
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.rule: Rule | None = None
+        """Of the last offer."""
+        self.is_queued = False
+        self.is_talking = False
+        self.is_over = False
+        """Answered, or lost."""
 
 
 class VirtualFloor:
     """One run of callers and agents against an engine of its own."""
 
-    def __init__(self, description: OrganisationDescription, *, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+    def __init__(
+        self,
+        description: OrganisationDescription,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        is_digested: bool = True,
+    ) -> None:
+        """*is_digested* False: without the digest of all decisions, which takes a fifth of a run."""
         self.engine = Engine(description, limits=limits)
         # Twice a lease, as a platform would.
         self._refresh_every_ms = min(team.talk_lease_s for team in description.teams) * 500
         self._future: list[tuple[int, int, Event]] = []
         self._sequence = 0
-        self._pending: deque[Event] = deque()
-        self._callers: dict[CallId, Caller] = {}
-        self._offers: dict[CallId, OfferCall] = {}
-        self._queued: set[CallId] = set()
-        self._talking: set[CallId] = set()
+        self._lines: dict[CallId, _Line] = {}
+        """All callers so far, but those whose call was ended by them."""
+        self._unanswered = 0
         self._answers: dict[CallId, Answer] = {}
+        self._is_digested = is_digested
         self._digest = hashlib.blake2b(digest_size=16)
-        self._encode = msgspec.json.Encoder().encode
+        self._undigested = bytearray()
+        self._encoder = msgspec.json.Encoder()
         self._decisions = 0
         self._rejected = 0
 
@@ -78,7 +92,7 @@ class VirtualFloor:
         callers: Iterable[Caller],
         presence: Iterable[tuple[int, AgentEvent]],
         *,
-        on_caller: Callable[[Caller], None] = lambda _: None,
+        on_caller: Callable[[Caller], None] | None = None,
     ) -> FloorRun:
         """Play all *callers* (by arrival) and agents' *presence* (by time) until nothing is left to happen.
 
@@ -94,104 +108,119 @@ class VirtualFloor:
             if shift is not None and shift[0] < at_ms:
                 at_ms = shift[0]
             due_ms = engine.next_deadline_ms()
-            if (
-                due_ms is not None
-                and due_ms <= at_ms
-                and (at_ms < _NEVER_MS or len(self._answers) < len(self._callers))
-            ):
-                self._carry_out(engine.expire(due_ms), due_ms)
-                self._tell_pending(due_ms)
+            if due_ms is not None and due_ms <= at_ms and (at_ms < _NEVER_MS or self._unanswered):
+                self._tell(self._carry_out(engine.expire(due_ms), due_ms), due_ms)
             elif at_ms == _NEVER_MS:
                 break
             elif shift is not None and shift[0] == at_ms:
-                self._pending.append(shift[1])
-                self._tell_pending(at_ms)
+                self._tell([shift[1]], at_ms)
                 shift = next(shifts, None)
             elif future and future[0][0] == at_ms:
-                self._pending.append(heappop(future)[2])
-                self._tell_pending(at_ms)
+                event = heappop(future)[2]
+                if self._still_happens(event, at_ms):
+                    self._tell([event], at_ms)
             elif caller is not None:
-                on_caller(caller)
+                if on_caller is not None:
+                    on_caller(caller)
                 self._arrive(caller)
                 caller = next(arrivals, None)
-        return FloorRun(self._answers, self._decisions, self._digest.hexdigest(), self._rejected)
+        self._digest.update(self._undigested)
+        digest = self._digest.hexdigest() if self._is_digested else ""
+        return FloorRun(self._answers, self._decisions, digest, self._rejected)
 
     def _arrive(self, caller: Caller) -> None:
-        call_id = caller.event.call_id
-        self._callers[call_id] = caller
-        if caller.patience_ms is not None:
-            self._later(caller.arrived_ms + caller.patience_ms, CallAbandoned(call_id=call_id))
-        self._pending.append(caller.event)
-        self._tell_pending(caller.arrived_ms)
-        if call_id not in self._offers and call_id not in self._answers:
-            self._queued.add(call_id)
+        event, at_ms = caller.event, caller.arrived_ms
+        line = self._lines[event.call_id] = _Line(caller)
+        self._unanswered += 1
+        self._tell([event], at_ms)
+        if line.rule is None and not line.is_over:
+            line.is_queued = True
+        patience_ms = caller.patience_ms
+        if patience_ms is not None and not line.is_over:
+            self._later(at_ms + patience_ms, CallAbandoned(call_id=event.call_id))
 
     def _later(self, at_ms: int, event: Event) -> None:
         self._sequence += 1
         heappush(self._future, (at_ms, self._sequence, event))
 
-    def _tell_pending(self, at_ms: int) -> None:
+    def _tell(self, events: list[Event], at_ms: int) -> None:
         """Give the engine what has just happened, and whatever follows from it at the same moment."""
-        pending = self._pending
-        while pending:
-            event = pending.popleft()
-            if isinstance(event, CallAbandoned | CallEnded | CallRefreshed) and not self._still_happens(event, at_ms):
-                continue
+        engine = self.engine
+        # The list grows while it is walked through.
+        for event in events:
             try:
-                decisions = self.engine.handle(event, now_ms=at_ms)
+                decisions = engine.handle(event, now_ms=at_ms)
             except EventRejected:
                 self._rejected += 1
             else:
-                self._carry_out(decisions, at_ms)
+                if decisions:
+                    events += self._carry_out(decisions, at_ms)
 
-    def _still_happens(self, event: CallAbandoned | CallEnded | CallRefreshed, at_ms: int) -> bool:
+    def _still_happens(self, event: Event, at_ms: int) -> bool:
         """Whether what was foreseen for a call still comes true; marks what it brings about."""
-        call_id = event.call_id
-        if isinstance(event, CallAbandoned):
-            if call_id in self._answers:
+        # By identity of type, here and below: to ask msgspec's types for their instances takes ten times as long.
+        if type(event) is CallAbandoned:
+            line = self._lines.get(event.call_id)
+            if line is None or line.is_over:
                 return False
-            self._answer(call_id, at_ms, None, None)
+            self._answer(line, at_ms, None, None)
             return True
-        if call_id not in self._talking:
+        if type(event) is CallEnded:
+            line = self._lines.get(event.call_id)
+            if line is None or not line.is_talking:
+                return False
+            del self._lines[event.call_id]
+            return True
+        assert type(event) is CallRefreshed, "nothing else is foreseen"
+        line = self._lines.get(event.call_id)
+        if line is None or not line.is_talking:
             return False
-        if isinstance(event, CallEnded):
-            self._talking.discard(call_id)
-        else:
-            self._later(at_ms + self._refresh_every_ms, event)
+        self._later(at_ms + self._refresh_every_ms, event)
         return True
 
-    def _answer(self, call_id: CallId, at_ms: int, agent_id: AgentId | None, rule: Rule | None) -> None:
-        waited_ms = at_ms - self._callers[call_id].arrived_ms
-        self._answers[call_id] = Answer(waited_ms, agent_id, rule, call_id in self._queued)
+    def _answer(self, line: _Line, at_ms: int, agent_id: AgentId | None, rule: Rule | None) -> None:
+        if not line.is_over:
+            line.is_over = True
+            self._unanswered -= 1
+        caller = line.caller
+        waited_ms = at_ms - caller.arrived_ms
+        self._answers[caller.event.call_id] = Answer(waited_ms, agent_id, rule, line.is_queued)
 
-    def _carry_out(self, decisions: Iterable[Decision], at_ms: int) -> None:
+    def _carry_out(self, decisions: Iterable[Decision], at_ms: int) -> list[Event]:
+        """What platform and people do at once about what the engine has decided."""
+        events: list[Event] = []
         for decision in decisions:
             self._decisions += 1
-            self._digest.update(b"%d" % at_ms)
-            self._digest.update(self._encode(decision))
-            match decision:
-                case OfferCall():
-                    self._offers[decision.call_id] = decision
-                    self._pending.append(
-                        OfferAccepted(call_id=decision.call_id, agent_id=decision.agent_id, offer_id=decision.offer_id)
-                    )
-                case ConnectCall():
-                    self._connect(decision, at_ms)
-                case FallbackCall(kind=FallbackKind.NUMBER | FallbackKind.MESSAGE):
-                    self._answer(decision.call_id, at_ms, None, None)
-                case EndCall():
-                    self._talking.discard(decision.call_id)
+            if self._is_digested:
+                self._note(decision, at_ms)
+            if type(decision) is OfferCall:
+                call_id = decision.call_id
+                self._lines[call_id].rule = decision.rule
+                events.append(OfferAccepted(call_id=call_id, agent_id=decision.agent_id, offer_id=decision.offer_id))
+            elif type(decision) is ConnectCall:
+                self._connect(decision, at_ms)
+                events.append(CallConnected(call_id=decision.call_id))
+            elif type(decision) is FallbackCall:
+                if decision.kind is FallbackKind.NUMBER or decision.kind is FallbackKind.MESSAGE:
+                    self._answer(self._lines[decision.call_id], at_ms, None, None)
+            elif type(decision) is EndCall:
+                self._lines[decision.call_id].is_talking = False
+        return events
+
+    def _note(self, decision: Decision, at_ms: int) -> None:
+        undigested = self._undigested
+        undigested += b"%d" % at_ms
+        self._encoder.encode_into(decision, undigested, -1)
+        if len(undigested) > _DIGESTED_AT_ONCE:
+            self._digest.update(undigested)
+            undigested.clear()
 
     def _connect(self, decision: ConnectCall, at_ms: int) -> None:
         call_id = decision.call_id
-        self._answer(call_id, at_ms, decision.agent_id, self._offers[call_id].rule)
-        self._talking.add(call_id)
-        service_ms = self._callers[call_id].service_ms
-        self._pending.append(CallConnected(call_id=call_id))
+        line = self._lines[call_id]
+        self._answer(line, at_ms, decision.agent_id, line.rule)
+        line.is_talking = True
+        service_ms = line.caller.service_ms
         self._later(at_ms + service_ms, CallEnded(call_id=call_id))
         if service_ms > self._refresh_every_ms:
             self._later(at_ms + self._refresh_every_ms, CallRefreshed(call_id=call_id))
-
-
-# Beyond any time that a run can reach.
-_NEVER_MS = 1 << 62

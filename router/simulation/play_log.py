@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec.structs import replace
 
 from router.core.events import CallArrived
 from router.core.model import CallId, ClientId
@@ -35,5 +36,5 @@ def mapped_onto(callers: Sequence[Caller], organisation: Organisation, *, start_
             client_id=becomes.get(known) if known is not None else None,
             head_start_s=caller.event.head_start_s,
         )
-        moved.append(caller._replace(arrived_ms=caller.arrived_ms + shift_ms, event=event))
+        moved.append(replace(caller, arrived_ms=caller.arrived_ms + shift_ms, event=event))
     return moved
