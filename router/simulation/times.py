@@ -78,42 +78,42 @@ def problems_of_times(value: "float | Times", field: str, *, may_never_end: bool
     elif value.mean_s is not None or value.variation is not None:
         yield field, "mean_s and variation belong to a law: remove them"
     if value.kinds and value.log is None:
-        yield f"{field}.kinds", "belongs to a log: remove it"
+        yield f"{field}, kinds", "belongs to a log: remove it"
     if bool(value.edges_s) != bool(value.weights):
-        yield f"{field}.weights", "edges_s and weights belong together"
+        yield f"{field}, weights", "edges_s and weights belong together"
     elif value.edges_s:
         yield from _problems_of_histogram(value, field)
     if any(not 0 <= each < math.inf for each in value.seconds):
-        yield f"{field}.seconds", "has a negative value, or one without end: write 0 or more"
+        yield f"{field}, seconds", "has a negative value, or one without end: write 0 or more"
     elif value.seconds and not any(value.seconds):
-        yield f"{field}.seconds", "has no value but 0"
+        yield f"{field}, seconds", "has no value but 0"
 
 
 def _problems_of_law(value: Times, law: Law, field: str, *, may_never_end: bool) -> Iterator[tuple[str, str]]:
     if law is Law.NEVER:
         if not may_never_end:
-            yield f"{field}.law", "this must end: write exponential, log_normal or fixed"
+            yield f"{field}, law", "this must end: write exponential, log_normal or fixed"
         elif value.mean_s is not None or value.variation is not None:
             yield field, "what never ends has no mean_s and no variation: remove them"
         return
     if value.mean_s is None:
-        yield f"{field}.mean_s", f"is missing: {law} has a mean"
+        yield f"{field}, mean_s", f"is missing: {law} has a mean"
     elif not 0 < value.mean_s < math.inf:
-        yield f"{field}.mean_s", f"{value.mean_s:g} is not possible: write more than 0"
+        yield f"{field}, mean_s", f"{value.mean_s:g} is not possible: write more than 0"
     if law is not Law.LOG_NORMAL and value.variation is not None:
-        yield f"{field}.variation", f"{law} has none: remove it, or write log_normal"
+        yield f"{field}, variation", f"{law} has none: remove it, or write log_normal"
     elif value.variation is not None and not 0 <= value.variation < math.inf:
-        yield f"{field}.variation", f"{value.variation:g} is not possible: write 0 or more"
+        yield f"{field}, variation", f"{value.variation:g} is not possible: write 0 or more"
 
 
 def _problems_of_histogram(value: Times, field: str) -> Iterator[tuple[str, str]]:
     edges, weights = value.edges_s, value.weights
     if len(edges) != len(weights) + 1:
-        yield f"{field}.edges_s", f"{len(weights)} weights need {len(weights) + 1} edges: there are {len(edges)}"
+        yield f"{field}, edges_s", f"{len(weights)} weights need {len(weights) + 1} edges: there are {len(edges)}"
     elif not edges[0] >= 0 or not edges[-1] < math.inf or any(not low < high for low, high in pairwise(edges)):
-        yield f"{field}.edges_s", "must grow, from 0 or more"
+        yield f"{field}, edges_s", "must grow, from 0 or more"
     if any(not 0 <= each < math.inf for each in weights) or not any(weights):
-        yield f"{field}.weights", "must be 0 or more, and not all 0"
+        yield f"{field}, weights", "must be 0 or more, and not all 0"
 
 
 def drawn_ms(times: Times, stream: np.random.Generator, count: int) -> NDArray[np.int64]:

@@ -1,14 +1,26 @@
 """Scenarios as people write them: what is wrong is said at once, with where it stands and what to do."""
 
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from router.core.model import OrganisationDescription, PortfolioId, Segment
-from router.simulation.scenario import ScenarioError
+from router.simulation.scenario import (
+    Calls,
+    Log,
+    LogPart,
+    Presence,
+    Roster,
+    ScenarioError,
+    ScenarioHeading,
+    SiteTalk,
+    Transfer,
+)
 from router.simulation.scenario_checks import problems_of
 from router.simulation.scenario_files import read_scenario
+from router.simulation.times import Times
 from tests.core.builders import agent, organisation, portfolio, site, team
 
 DESCRIPTION = organisation(
@@ -23,11 +35,6 @@ FLAT = f"[{', '.join(['1'] * 24)}]"
 CALLS_BY_HOUR = f"by_hour = {FLAT}\ntalk_s"
 SUNDAY = '[[rosters]]\nteam_id = "a"\ndays = "sun"\n'
 AGENTS_BY_HOUR = f"by_hour = {FLAT}\n\n[[sites"
-
-TALK_IS_NO_NUMBER = (
-    "calls entry 1, talk_s: {'law': 'normal', 'mean_s': 3} is not a number or a table with law, mean_s, variation, "
-    "seconds, edges_s, weights, log, kinds"
-)
 
 SOUND = f"""\
 config = "there"
@@ -173,16 +180,26 @@ def test_a_sound_scenario_has_no_problems(tmp_path: Path) -> None:
             "presence, break_every_s: 5 is not possible: write 60 to 86400",
         ),
         ("a_day = 100\n", "", "calls entry 1, a_day: is missing: write how many call, or take days_of a log"),
-        ("talk_s = 60", 'talk_s = { law = "normal", mean_s = 3 }', TALK_IS_NO_NUMBER),
+        (
+            "talk_s = 60",
+            'talk_s = { law = "normal", mean_s = 3 }',
+            "calls entry 1, talk_s, law: 'normal' is not one of exponential, log_normal, fixed, never: did you mean "
+            "log_normal?",
+        ),
+        (
+            "talk_s = 60",
+            "talk_s = { second = [3] }",
+            "calls entry 1, talk_s, second: there is no such field: did you mean seconds?",
+        ),
         (
             "talk_s = 60",
             'talk_s = { law = "exponential" }',
-            "calls entry 1, talk_s.mean_s: is missing: exponential has a mean",
+            "calls entry 1, talk_s, mean_s: is missing: exponential has a mean",
         ),
         (
             "talk_s = 60",
             'talk_s = { law = "never" }',
-            "calls entry 1, talk_s.law: this must end: write exponential, log_normal or fixed",
+            "calls entry 1, talk_s, law: this must end: write exponential, log_normal or fixed",
         ),
         ("talk_s = 60", 'talk_s = { log = "bank" }', "calls entry 1, talk_s: there is no log 'bank'"),
         (
@@ -375,3 +392,95 @@ def test_no_file_and_no_toml(tmp_path: Path) -> None:
         read_scenario(tmp_path / "none.toml")
     assert "is not valid TOML" in problems(tmp_path, "starts = ")[0]
     assert "must be tables" in problems(tmp_path, SOUND.replace("[[rosters]]", "[rosters]"))[0]
+
+
+# --- All that a scenario may say ---
+
+MAPPING = """\
+name = "small"
+country = "IT"
+time_zone = "Europe/Rome"
+time_format = "%Y-%m-%d %H:%M:%S"
+columns = { call_id = "id", outcome = "what", kind = "kind", arrived = ["at"], wait_s = "wait", service_s = "talk" }
+outcomes = { answered = ["yes"], abandoned = ["no"] }
+"""
+EVERYTHING = f"""\
+config = "there"
+starts = 2017-05-04
+ends = 2017-05-06
+time_zone = "Europe/Rome"
+seed = 1
+warm_up_days = 1
+roster = "r.csv"
+presence = {{ absence = 0.1, late = 0.1, late_s = 60, break_every_s = 7200, break_s = 900 }}
+asks_inside = 0.1
+misses = 0.1
+declines = 0.1
+answer_s = {{ law = "log_normal", mean_s = 4, variation = 0.5 }}
+agent_variation = 0.1
+
+[[calls]]
+portfolio_id = "gold"
+a_day = 100
+by_weekday = [1, 1, 1, 1, 1, 1, 0]
+by_hour = {FLAT}
+day_variation = 0.1
+unknown = 0.1
+talk_s = {{ log = "small", kinds = "fibre" }}
+owner_talk_percent = 90
+wrap_up_s = {{ edges_s = [0, 10, 30], weights = [1, 2] }}
+patience_s = {{ log = "small" }}
+navigation_s = 20
+repeats = 0.5
+repeat_after_s = {{ seconds = [60, 3600] }}
+repeats_max = 2
+transfers = [{{ portfolio_id = "iron", share = 0.1, after_percent = 20 }}]
+
+[[calls]]
+portfolio_id = "iron"
+segment = "consumer"
+days_of = {{ log = "small" }}
+talk_s = 60
+talk_variation = 0.5
+patience_s = {{ law = "never" }}
+
+[[rosters]]
+team_id = "b"
+days = "mon-sun"
+by_hour = {FLAT}
+valid_from = 2017-05-04
+valid_until = 2017-06-01
+
+[[sites]]
+site_id = "laquila"
+talk_percent = 110
+
+[[logs]]
+log_id = "small"
+file = "log.csv"
+mapping = "map.toml"
+"""
+
+
+def test_a_scenario_may_say_everything(tmp_path: Path) -> None:
+    (tmp_path / "map.toml").write_text(MAPPING, encoding="utf-8")
+    log = "id,at,what,kind,wait,talk\n1,2026-03-02 09:00:00,yes,fibre,5,100\n2,2026-03-02 10:00:00,no,fibre,40,\n"
+    (tmp_path / "log.csv").write_text(log, encoding="utf-8")
+
+    assert with_roster(tmp_path, "a1,2017-05-04,08:00,14:00,work", text=EVERYTHING) == []
+
+    read = read_scenario(tmp_path / "s.toml")
+    gold, iron = read.calls
+    assert gold.talk_s == Times(seconds=(100.0,))
+    assert iron.talk_s == 60
+    assert [len(day.arrived_ms) for day in read.recorded[PortfolioId("iron")]] == [2]
+    assert len(read.shifts) == 1
+
+
+@pytest.mark.parametrize("kind", [ScenarioHeading, Calls, Roster, Presence, SiteTalk, Log, LogPart, Transfer, Times])
+def test_every_field_is_in_the_manual(kind: type[msgspec.Struct]) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "simulation.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"\w+", manual))
+
+    assert set(kind.__struct_fields__) - {"where"} <= words
+    assert all(f"{name} = " in EVERYTHING for name in set(kind.__struct_fields__) - {"where"} if name != "law")
