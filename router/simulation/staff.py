@@ -7,7 +7,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
-from router.core.events import AgentEvent, AgentNotReady, AgentReady, AgentSignedIn, AgentSignedOut
+from router.core.events import AgentEvent, AgentNotReady, AgentReady, AgentRefreshed, AgentSignedIn, AgentSignedOut
 from router.core.members import (
     AGENT_IDLE,
     AGENT_IN_CALL,
@@ -36,6 +36,7 @@ class _What(Enum):
     BREAK = auto()
     BACK = auto()
     """From a break."""
+    SIGN_OF_LIFE = auto()
     WRAPPED_UP = auto()
 
 
@@ -104,6 +105,9 @@ class Staff:
             return self._sign_ins[agent_id]
         if person.status is AGENT_SIGNED_OUT:
             return None
+        if what is _What.SIGN_OF_LIFE:
+            self._later(now_ms + person.half_lease_ms, foreseen)
+            return AgentRefreshed(agent_id=agent_id)
         if what is _What.BREAK:
             person.takes_break = person.pauses = True
             self._step_back(person, now_ms)
@@ -129,6 +133,8 @@ class Staff:
         """The sign-in was accepted; *is_late*: only once a seat was free, so that the agent is ready at once."""
         person.pauses = person.leaves = person.takes_break = False
         self._tally.becomes(person, AGENT_NOT_READY, now_ms)
+        # Twice a lease, as a platform would.
+        self._later(now_ms + person.half_lease_ms, Foreseen(_What.SIGN_OF_LIFE, person, person.visit))
         every_s = self._scenario.presence.break_every_s
         if every_s is not None:
             day = self._tally.day

@@ -41,15 +41,16 @@ class Person:
     """An agent as seen on the floor: what the agent does, and wants to do next."""
 
     __slots__ = (
-        "agent_id", "busy_since_ms", "cells", "leaves", "pauses", "place", "since_ms", "site_id", "status",
-        "takes_break", "team_id", "visit", "wrap_up_limit_ms",
+        "agent_id", "busy_since_ms", "cells", "half_lease_ms", "leaves", "pauses", "place", "since_ms", "site_id",
+        "status", "takes_break", "team_id", "visit", "wrap_up_limit_ms",
     )  # fmt: skip
 
-    def __init__(self, agent_id: AgentId, place: _Place, wrap_up_limit_ms: int) -> None:
+    def __init__(self, agent_id: AgentId, place: _Place, *, wrap_up_limit_ms: int, half_lease_ms: int) -> None:
         self.agent_id = agent_id
         self.team_id, self.site_id = place.key
         self.place = place
         self.wrap_up_limit_ms = wrap_up_limit_ms
+        self.half_lease_ms = half_lease_ms
         self.status = AGENT_SIGNED_OUT
         self.since_ms = 0
         self.busy_since_ms = 0
@@ -81,7 +82,9 @@ class Tally:
             team = organisation.teams[agent.team_id]
             key = agent.team_id, agent.site_id or team.site_id
             place = places.setdefault(key, _Place(*key))
-            self.people[agent_id] = Person(agent_id, place, team.wrap_up_s * 1000)
+            self.people[agent_id] = Person(
+                agent_id, place, wrap_up_limit_ms=team.wrap_up_s * 1000, half_lease_ms=team.presence_lease_s * 500
+            )
         self._places = list(places.values())
         self.day = date.min
         """The present one."""

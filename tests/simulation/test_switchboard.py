@@ -1,12 +1,15 @@
 """What becomes of callers and agents: every rule of a scenario, in organisations of a few people."""
 
+from contextlib import closing
 from datetime import date, time, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from router.core import Engine
+from router.core.events import CallAbandoned, CallTransferred
 from router.core.model import (
     AgentId,
     AgentStatus,
@@ -19,12 +22,14 @@ from router.core.model import (
     TeamId,
     Weekday,
 )
+from router.journal import SqliteJournal
 from router.roster_files import Activity, ShiftRow
 from router.simulation import centre
 from router.simulation.centre import Run, play
 from router.simulation.counts import Counts, Scope
 from router.simulation.scenario import Calls, Presence, Roster, Scenario, Transfer
 from router.simulation.times import Law, Times
+from router.wire import decode_record
 from tests.core.builders import agent, client, organisation, owned_by, portfolio, site, team
 
 MONDAY = date(2027, 6, 14)
@@ -100,10 +105,10 @@ def test_the_routers_own_measure_of_busy_time_is_that_of_the_floor(monkeypatch: 
 
     often = Presence(break_every_s=3_600)
 
-    run = play(
-        scenario(calls(patience_s=200, wrap_up_s=20), answer_s=4, misses=0.05, declines=0.05, presence=often),
-        centre_of(),
-    )
+    # Until after all have gone home, so that some have to finish a call first.
+    late = calls(a_day=2_500, patience_s=200, wrap_up_s=20, by_hour=(0.0,) * 8 + (1.0,) * 13 + (0.0,) * 3)
+
+    run = play(scenario(late, answer_s=4, misses=0.05, declines=0.05, presence=often), centre_of())
 
     (engine,) = engines
     agents = engine.state_in_parts()[0].roster.agents
@@ -146,9 +151,9 @@ def test_offers_are_missed_and_declined_as_often_as_the_scenario_says() -> None:
 def test_breaks_come_after_every_two_hours_and_last_as_long_as_they_should() -> None:
     presence = Presence(break_every_s=7_200, break_s=900)
 
-    run = play(scenario(calls(a_day=400, patience_s=300), presence=presence), centre_of())
+    run = play(scenario(calls(a_day=400, patience_s=300, wrap_up_s=20), presence=presence), centre_of())
 
-    # Twelve hours, but eight at most in one sitting: of four agents, each is relieved by nobody, and stays.
+    # Four agents for twelve hours, whom nobody relieves.
     breaks = sum(run.counts.states_ms["not_ready"]) / 900_000
     assert breaks == pytest.approx(4 * 12 / 2.25, abs=3)
     assert run.counts.total.staffed_ms == run.counts.total.signed_in_ms - sum(run.counts.states_ms["not_ready"])
@@ -296,6 +301,61 @@ def test_callers_who_are_transferred_into_a_long_queue_may_hang_up() -> None:
     # Nobody gets a call back that they have passed on, and there is nobody else.
     assert gold.transferred_lost == gold.transferred
     assert_all_ended(run)
+
+
+def test_whoever_was_transferred_waits_afresh(tmp_path: Path) -> None:
+    """Nobody answers iron, so each hangs up when all of the patience is over again."""
+    patience = Times(law=Law.FIXED, mean_s=90)
+    to_iron = (Transfer(portfolio_id=IRON, share=1.0, after_percent=10),)
+    described = centre_of(
+        teams=(team("a"), team("b")),
+        portfolios=(portfolio("gold", "a"), portfolio("iron", "b")),
+        agents=(agent("a0", "a"), agent("b0", "b")),
+    )
+    rows = tuple(
+        ShiftRow(agent_id=AgentId(name), day=MONDAY, starts=time(starts), ends=time(starts + 12))
+        for name, starts in (("a0", 8), ("b0", 0))
+    )
+    busy = calls(a_day=2_000, patience_s=patience, transfers=to_iron, by_hour=(0.0,) * 12 + (1.0,) * 4 + (0.0,) * 8)
+
+    run = play(scenario(busy, rosters=(), shifts=rows), described, journal=tmp_path / "journal.db")
+
+    transferred: dict[str, int] = {}
+    waits: set[int] = set()
+    with closing(SqliteJournal(tmp_path / "journal.db", read_only=True)) as reader:
+        for record in reader.read("main"):
+            at_ms, event = decode_record(record.body)
+            if isinstance(event, CallTransferred):
+                transferred[event.call_id] = at_ms
+            elif isinstance(event, CallAbandoned) and event.call_id in transferred:
+                waits.add(at_ms - transferred[event.call_id])
+    assert len(transferred) == of_portfolio(run).transferred_lost > 200
+    assert waits == {90_001}
+
+
+# --- Over midnight ---
+
+ALWAYS = Roster(team_id=TeamId("a"), by_hour=(2,) * 24)
+
+
+def test_those_who_are_there_at_midnight_are_counted_on_both_days() -> None:
+    run = play(scenario(calls(a_day=50), days=2, rosters=(ALWAYS,)), centre_of(2))
+
+    assert [hour.signed_in_ms for hour in run.counts.by_hour["all"]] == [2 * 2 * 3_600_000] * 24
+    assert sum(run.counts.states_ms["in_call"]) == pytest.approx(of_portfolio(run).talk_ms, abs=200_000)
+
+
+def test_calls_of_the_warm_up_that_are_answered_after_it_are_not_counted() -> None:
+    all_day = calls(a_day=1_500, by_hour=(1.0,) * 24, patience_s=1_200)
+
+    run = play(scenario(all_day, days=2, rosters=(ALWAYS,), warm_up_days=1), centre_of(2))
+
+    gold, a = of_portfolio(run), run.counts.by_scope[Scope.TEAM]["a"]
+    assert (gold.answered, gold.wait_ms, gold.talk_ms) == (a.answered, a.wait_ms, a.talk_ms)
+    assert gold.answered == sum(run.counts.waits["gold"])
+    assert gold.answered + gold.abandoned + gold.elsewhere == gold.arrived
+    # The queue was full at midnight.
+    assert run.counts.by_hour["gold"][0].wait_ms > 300_000 * run.counts.by_hour["gold"][0].answered
 
 
 # --- The same callers for all ---
