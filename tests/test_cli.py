@@ -32,6 +32,7 @@ from router.core.events import (
     OfferAccepted,
 )
 from router.core.model import AgentId, CallId, ClientId
+from router.core.shares import Outlook
 from router.gateway import Gateway
 from router.journal import SqliteJournal
 from router.service.mqtt import Access, BrokerError
@@ -691,6 +692,40 @@ def test_play_counts_every_call_once(environment: dict[str, str], tmp_path: Path
     assert made_up["endings"]["under_way"] == 0
     assert words.status == 0
     assert words.out.startswith("9 calls arrived = ")
+
+
+def test_the_protocol_is_played(environment: dict[str, str], tmp_path: Path) -> None:
+    """Each answered call counts for one of its contracts, and every caller is told where the agent sits."""
+    with Running(environment, tmp_path, CONFIG / "protocol", "--always-open") as running:
+        played = router(environment, "play", CONFIG / "protocol", "--speed", "100", "--hours", "0.1", "--json")
+        state = running.get("/api/state")
+
+    counted = {each["contract_id"]: each["outlook"] for each in state["contracts"]}
+    assert (played.status, add_up(played.document), list(counted)) == (
+        0,
+        True,
+        ["protocol-in-house", "protocol-outsourced"],
+    )
+    answered = sum(each["outcomes"]["connected"] for each in state["portfolios"])
+    assert sum(Outlook(*outlook).total for outlook in counted.values()) == answered > 0
+    outsourced = Outlook(*counted["protocol-outsourced"])
+    assert outsourced.inside * 10_000 >= 8_000 * outsourced.total > 0
+    assert sum(each["unannounced"] for each in state["places"]) == 0
+
+
+def test_the_reshoring_is_played(environment: dict[str, str], tmp_path: Path) -> None:
+    """The pilot is taken by hand; then a tenth of the residential calls goes to Cagliari, two calls more or less."""
+    with Running(environment, tmp_path, CONFIG / "reshoring", "--always-open") as running:
+        taken = router(environment, "plan", "advance", CONFIG / "reshoring", "--override", "--by", "ana")
+        played = router(environment, "play", CONFIG / "reshoring", "--speed", "100", "--hours", "0.1", "--json")
+        (plan,) = running.get("/api/state")["move_plans"]
+
+    assert (taken.status, played.status, add_up(played.document)) == (0, 0, True)
+    (residential,) = (each for each in plan["portfolios"] if each["portfolio_id"] == "residential")
+    answered = {site["site_id"]: site["answered"] for site in residential["sites"]}
+    assert set(answered) == {"romania", "cagliari"}
+    assert abs(10 * answered["cagliari"] - sum(answered.values())) <= 20
+    assert plan["calls"] > sum(answered.values()) > 0
 
 
 def test_play_outside_opening_hours(environment: dict[str, str], tmp_path: Path, small_copy: Path) -> None:

@@ -4,10 +4,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from router.cli import main
+from router.command_line import console
 from tests.brokers import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -42,6 +46,51 @@ def test_the_first_call(tmp_path: Path) -> None:
     assert "owner agent A101" in shown.stdout
 
 
+(SYSTEMS,) = re.findall(r"^## Three systems.*?(?=^## )", README, flags=re.DOTALL | re.MULTILINE)
+
+
+class Done(NamedTuple):
+    status: int
+    out: str
+    error: str
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str], Done]:
+    """A command as it is pasted, where the examples are in ``config``."""
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(console, "width", 200)
+
+    def run(command: str) -> Done:
+        monkeypatch.setattr(sys, "argv", command.split())
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Done(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.mark.parametrize("command", re.findall(r"`(router [^`]*)`", SYSTEMS))
+def test_the_commands_of_the_three_systems_take_what_is_given_to_them(run: Callable[[str], Done], command: str) -> None:
+    done = run(f"{command} --help")
+
+    assert (done.status, done.error) == (0, "")
+    assert all(Path(name).exists() for name in re.findall(r"config/[\w./-]*", command))
+
+
+def test_the_protocol_is_simulated_and_its_report_made(run: Callable[[str], Done]) -> None:
+    simulate, report = re.findall(r"`(router (?:simulate|report) [^`]*config/protocol[^`]*)`", SYSTEMS)
+
+    simulated, reported = run(simulate), run(report)
+
+    assert (simulated.status, simulated.error) == (0, "")
+    assert "What the share cost the same callers: mean wait +3.22 s" in simulated.out
+    assert (reported.status, reported.error) == (0, "")
+    assert "Contract protocol-outsourced: outsourcer for telecom (outsourced), answered calls" in reported.out
+    assert re.search(r"2017-05-04 to 2018-05-03 .incomplete.*3,888.*4,801.*80.98 %.*80.00 %.*kept.*94", reported.out)
+
+
 @pytest.mark.parametrize(
     "page",
     [
@@ -49,7 +98,10 @@ def test_the_first_call(tmp_path: Path) -> None:
         "CONTRIBUTING.md",
         "docs/deciding.md",
         "docs/journal.md",
+        "docs/plan.md",
         "docs/portfolios.md",
+        "docs/protocol.md",
+        "docs/reliability.md",
         "docs/reports.md",
         "docs/security.md",
         "docs/staffing.md",

@@ -18,11 +18,11 @@ MONDAY = date(2027, 6, 14)
 TEAM_COUNT, TEAM_SIZE = 20, 20
 
 EARLY, MIDDLE, SHORT, LATE = ("08:00", "14:30"), ("09:30", "16:00"), ("15:00", "20:00"), ("14:30", "21:00")
-WEEKDAY = {EARLY: 5, MIDDLE: 3, SHORT: 2, LATE: 3}
+WEEKDAY = {EARLY: 5, MIDDLE: 3, SHORT: 3, LATE: 2}
 """How many of a group work which part of a day: 13 of 20, each some four days of six."""
-MONDAYS = {EARLY: 6, MIDDLE: 3, SHORT: 2, LATE: 4}
+MONDAYS = {EARLY: 6, MIDDLE: 3, SHORT: 3, LATE: 3}
 SATURDAY = {EARLY: 3, LATE: 3}
-THIN_TEAM, THIN_MOVES = 13, {EARLY: -2, SHORT: -1, LATE: -2}
+THIN_TEAM, THIN_MOVES = 13, {EARLY: -2, SHORT: -2, LATE: -1}
 """A group with vacant posts, most of them in the afternoon: so many fewer than in others on a weekday."""
 FROM_HOME_EVERY = 10
 """Of the agents, so many work from home."""

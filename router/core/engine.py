@@ -351,16 +351,27 @@ class Engine:
             if not len(group.waiting) or group.idle.head() is None:
                 continue
             for agent in sorted(set(group.idle.living()), key=lambda idle: (idle.idle_since_ms, idle.agent_id)):
-                found = self._waiting.first_for(agent, self._now) if agent.is_free else None
-                if found is not None and self._gates.stage_of(found[0]) is not None:
-                    # Another site may be shorter of calls.
-                    self._route_again(found[0])
-                elif found is not None:
-                    self._waiting.leave(found[0])
-                    self._offer(found[0], agent, found[1])
-                elif not any(call.blocked or call.people for call in group.waiting.living()):
+                is_served = self._look_for(agent)
+                if not is_served and not any(call.blocked or call.people for call in group.waiting.living()):
                     # What is shut to one of them is shut to all.
                     break
+        # An owner or backup may be the only one of the group whom a call reaches yet.
+        for person in self._waiting.awaited():
+            self._look_for(person)
+
+    def _look_for(self, agent: AgentRecord) -> bool:
+        """Whether there is a call for an agent who has been idle, and now has it or sees it go to somebody better."""
+        found = self._waiting.first_for(agent, self._now) if agent.is_free else None
+        if found is None:
+            return False
+        call, rule = found
+        if self._gates.stage_of(call) is not None:
+            # Another site may be shorter of calls.
+            self._route_again(call)
+        else:
+            self._waiting.leave(call)
+            self._offer(call, agent, rule)
+        return True
 
     def _gated_groups(self) -> list[Group]:
         """The groups with a gate before them, sorted."""
@@ -514,9 +525,14 @@ class Engine:
         return True
 
     def _waive_share_if_due(self, call: CallRecord) -> bool:
-        """Let the call go abroad whatever the share, if it has waited long enough and its contract says so."""
+        """Let the call go abroad whatever the share, if it has waited long enough and its contract says so.
+
+        Or the law does: whoever has asked for an agent inside is not refused one for the sake of a contract.
+        """
         contract = self._gates.share_limit(call, self._now)
-        if contract is None or contract.contract.then is not ShareLimit.OVERFLOW:
+        if contract is None:
+            return False
+        if contract.contract.then is not ShareLimit.OVERFLOW and call.place_requested_ms is None:
             return False
         if self._now - call.queued_ms < contract.contract.wait_s * 1000:
             return False

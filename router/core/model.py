@@ -423,7 +423,8 @@ class Contract(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     then: ShareLimit = ShareLimit.OVERFLOW
     volume: Annotated[int, Meta(ge=1)] | None = None
     """Expected in a period, in its unit (seconds for agent hours), for the forecast; None: as much as so far."""
-    amber_bp: Annotated[int, Meta(ge=0)] = 9_000
+    amber_bp: Annotated[int, Meta(ge=0)] | None = None
+    """None: half-way between the target and all."""
     red_bp: Annotated[int, Meta(ge=0)] = 10_000
     """The forecast warns when the share needed of what is still to come reaches these."""
     valid_from: date | None = None
@@ -435,6 +436,11 @@ class Contract(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     @property
     def goal_bp(self) -> int:
         return max(self.target_bp, self.baseline_bp)
+
+    @property
+    def warning_bp(self) -> int:
+        """From which share needed on the forecast is amber."""
+        return (self.goal_bp + 10_000) // 2 if self.amber_bp is None else self.amber_bp
 
 
 class MoveStep(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

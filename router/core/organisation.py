@@ -273,7 +273,7 @@ class _Known:
             yield Problem(contract.where, "valid_until", "must be later than valid_from")
         if contract.period is SharePeriod.CONTRACT and contract.valid_from is None:
             yield Problem(contract.where, "valid_from", "is missing: the share is kept from then on")
-        if contract.red_bp < contract.amber_bp:
+        if contract.red_bp < contract.warning_bp:
             yield Problem(contract.where, "red_bp", "must not be less than amber_bp: the warning before it is amber")
         yield from _time_zone_problems(contract.where, contract.time_zone)
 

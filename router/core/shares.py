@@ -309,8 +309,10 @@ class ContractRecord:
             return Forecast(None, "green" if self.inside * 10_000 >= contract.goal_bp * self.total else "red")
         lacking = contract.goal_bp * volume - self.inside * 10_000
         needed_bp = max(0, -(-lacking // rest))
-        level = "red" if needed_bp >= contract.red_bp else "amber" if needed_bp >= contract.amber_bp else "green"
-        return Forecast(needed_bp, level)
+        # Where nothing was done abroad, no more could have been done: a target of 100 % is in no danger from the start.
+        if self.inside == self.total or needed_bp < contract.warning_bp:
+            return Forecast(needed_bp, "green")
+        return Forecast(needed_bp, "red" if needed_bp >= contract.red_bp else "amber")
 
     def _count(self, record: DayRecord, unit: ShareUnit, amount: int) -> None:
         """Into the present period, if the record belongs to it."""

@@ -345,7 +345,12 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "_plans": "a cache",
         "_plans_max": "in the limits; bounds the cache and decides nothing",
     },
-    "WaitingRoom": {"_gates": "the engine's", "count": "counted", "_last_stamp": "only grows, so that stamps differ"},
+    "WaitingRoom": {
+        "_awaited": "whose personal queues are filled again",
+        "_gates": "the engine's",
+        "_last_stamp": "only grows, so that stamps differ",
+        "count": "counted",
+    },
     "Deadlines": {"_clean_at": "when void ones are next dropped"},
     "Gates": {
         "_calendars": "the days of the present moment, asked of the calendar again",

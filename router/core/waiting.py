@@ -20,6 +20,7 @@ from router.core.members import (
     RULE_RANK,
     RULE_SHARE_OVERRIDE,
 )
+from router.core.model import AgentId
 from router.core.queues import Queue
 from router.core.state import NEVER_MS, AgentRecord, CallRecord, TeamRecord
 
@@ -37,10 +38,12 @@ _OTHER = 2
 class WaitingRoom:
     """The waiting calls of all portfolios."""
 
-    __slots__ = ("_gates", "_last_stamp", "count")
+    __slots__ = ("_awaited", "_gates", "_last_stamp", "count")
 
     def __init__(self, gates: Gates) -> None:
         self._gates = gates
+        self._awaited: dict[AgentId, AgentRecord] = {}
+        """Whose personal queues may hold calls, where a gate may open for one."""
         self.count = 0
         self._last_stamp = 0
 
@@ -131,6 +134,17 @@ class WaitingRoom:
         gates = self._gates
         return not gates.are_any or gates.shut(call, agent.group, now_ms, is_personal=agent in call.people) is None
 
+    def awaited(self) -> list[AgentRecord]:
+        """Owners and backups who are idle although calls wait for them, the longest idle first."""
+        awaited = {
+            agent_id: person
+            for agent_id, person in self._awaited.items()
+            if person.personal is not None and person.personal.head() is not None
+        }
+        self._awaited = awaited
+        idle = (person for person in awaited.values() if person.is_free)
+        return sorted(idle, key=lambda person: (person.idle_since_ms, person.agent_id))
+
     def position(self, call: CallRecord) -> int:
         """1 for the call that is next among the waiting calls of its portfolio."""
         return bisect_left(call.portfolio.waiting, (call.rank_ms, call.call_id)) + 1
@@ -188,11 +202,12 @@ class WaitingRoom:
         if opens_ms is not None and opens_ms <= now_ms - call.arrived_ms:
             self.stand_with(call, person)
 
-    @staticmethod
-    def stand_with(call: CallRecord, person: AgentRecord) -> None:
+    def stand_with(self, call: CallRecord, person: AgentRecord) -> None:
         """Put the call into the personal queue of its owner or backup."""
         if person.personal is None:
             person.personal = Queue()
+        if self._gates.are_any:
+            self._awaited[person.agent_id] = person
         person.personal.push(_class_of(call, person.team, person), call.rank_ms, call.call_id, call)
 
 

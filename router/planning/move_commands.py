@@ -23,6 +23,7 @@ from router.command_line import (
     Config,
     UsageError,
     asked_live,
+    connected,
     console,
     help_without_subcommand,
     in_journal,
@@ -185,7 +186,7 @@ def _told(settings: Settings, config: Path, url: str | None, event: PlanEvent) -
         connect_timeout_s=_CONNECT_TIMEOUT_S,
     )
     try:
-        return asyncio.run(_tell(gateway, event))
+        return asyncio.run(_tell(gateway, config, event))
     except EventRejected as rejected:
         raise RouterError(f"refused ({rejected.reason}): {rejected.detail}") from rejected
     except TimeoutError:
@@ -195,9 +196,9 @@ def _told(settings: Settings, config: Path, url: str | None, event: PlanEvent) -
         ) from None
 
 
-async def _tell(gateway: Gateway, event: PlanEvent) -> list[ReportPlan]:
+async def _tell(gateway: Gateway, config: Path, event: PlanEvent) -> list[ReportPlan]:
     reports: list[ReportPlan] = []
-    async with gateway:
+    async with connected(gateway, config):
         async with asyncio.timeout(_ANSWER_TIMEOUT_S):
             accepted = await gateway.send(event)
         # They were published before the answer, on the same topic, so they are here or nearly so.
@@ -233,7 +234,7 @@ def _status_view(plan: MovePlanSummary) -> RenderableType:
 
 
 def _head(plan: MovePlanSummary) -> Text:
-    moved = f"{plan.calls_moved / plan.calls:.1%}" if plan.calls else "none"
+    moved = f"{plan.calls_moved / plan.calls * 100:.1f} %" if plan.calls else "none"
     if plan.next_step_id is None:
         waits, style = "all steps are in force", "green"
     elif plan.held_by is not None:

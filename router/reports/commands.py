@@ -36,6 +36,12 @@ ToCsv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also 
 ToHtml = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Also write it as one page to read and to print.")
 ]
+FromJournal = Annotated[
+    Path | None,
+    typer.Option(
+        "--journal", metavar="FILE", help="The journal, such as one of router simulate.", show_default="as configured"
+    ),
+]
 
 
 @report_app.callback()
@@ -50,6 +56,7 @@ def agcom(
     company: Annotated[
         str | None, typer.Option(metavar="NAME", help="This client company alone.", show_default="all")
     ] = None,
+    journal: FromJournal = None,
     json: AsJson = False,
     csv: ToCsv = None,
     html: ToHtml = None,
@@ -59,7 +66,7 @@ def agcom(
     Of the period, the halves of a year and the months. Limits are those of the organisation's file.
     """
     months = Period.parse(period)
-    _give(agcom_report(_kept(config, quiet=json), months, company=company), json=json, csv=csv, html=html)
+    _give(agcom_report(_kept(config, journal, quiet=json), months, company=company), json=json, csv=csv, html=html)
 
 
 @report_app.command()
@@ -67,13 +74,14 @@ def portfolios(
     period: InPeriod,
     config: Config = Path(),
     by: Annotated[Grouping, typer.Option(help="What a row is about.")] = Grouping.TEAM,
+    journal: FromJournal = None,
     json: AsJson = False,
     csv: ToCsv = None,
     html: ToHtml = None,
 ) -> None:
     """How much of the work of owned clients was done by their owners and backups."""
     months = Period.parse(period)
-    _give(portfolios_report(_kept(config, quiet=json), months, by=by), json=json, csv=csv, html=html)
+    _give(portfolios_report(_kept(config, journal, quiet=json), months, by=by), json=json, csv=csv, html=html)
 
 
 @report_app.command()
@@ -84,6 +92,7 @@ def share(
     company: Annotated[
         str | None, typer.Option(metavar="NAME", help="This client company alone.", show_default="all")
     ] = None,
+    journal: FromJournal = None,
     json: AsJson = False,
     csv: ToCsv = None,
     html: ToHtml = None,
@@ -94,27 +103,28 @@ def share(
     callers' requests for a place, corrections, and the versions of the organisation that were in force.
     """
     days = Days.parse(first, until)
-    _give_share(share_report(_counted(config, quiet=json), days, company=company), json=json, csv=csv, html=html)
+    counted = _counted(config, journal, quiet=json)
+    _give_share(share_report(counted, days, company=company), json=json, csv=csv, html=html)
 
 
-def _kept(config: Path, *, quiet: bool) -> Kept:
-    decider = _recovered(config, quiet=quiet)
+def _kept(config: Path, journal: Path | None, *, quiet: bool) -> Kept:
+    decider = _recovered(config, journal, quiet=quiet)
     engine = decider.engine
     return Kept(engine.tallies(), engine.counting_since_ms, decider.now_ms, decider.description)
 
 
-def _counted(config: Path, *, quiet: bool) -> Counted:
-    decider = _recovered(config, quiet=quiet)
+def _counted(config: Path, journal: Path | None, *, quiet: bool) -> Counted:
+    decider = _recovered(config, journal, quiet=quiet)
     engine, now_ms = decider.engine, decider.now_ms
     books = engine.books(now_ms=now_ms)
     return Counted(books, decider.versions, engine.counting_since_ms, now_ms, decider.description)
 
 
-def _recovered(config: Path, *, quiet: bool) -> Decider:
+def _recovered(config: Path, journal: Path | None, *, quiet: bool) -> Decider:
     settings = load_settings(config, os.environ)
-    file, shard = settings.journal.file, settings.mqtt.shard
-    with closing(open_to_read(file, shard)) as journal, working("reading the journal", quiet):
-        decider = recover(journal, shard, limits=limits_of(settings))
+    file, shard = journal or settings.journal.file, settings.mqtt.shard
+    with closing(open_to_read(file, shard)) as records, working("reading the journal", quiet):
+        decider = recover(records, shard, limits=limits_of(settings))
     if decider is None:
         raise JournalError(f"journal {file} has no records of shard {shard} yet: start a router first")
     return decider

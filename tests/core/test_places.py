@@ -296,6 +296,21 @@ def test_whoever_speaks_to_somebody_inside_goes_on() -> None:
     assert only_day(bench) == PlaceDay("operator", date(1970, 1, 1), 1, 1, 0, 0, 0)
 
 
+def test_where_the_policy_says_italy_alone_romania_is_outside() -> None:
+    """Which countries a caller may ask for is the policy's to say."""
+    italy = Area(area_id="italy", members=(Membership("IT"),), where="areas entry 2")
+    policy = PlacePolicy(area_id="italy")
+    bench = Bench(msgspec.structs.replace(centre(), areas=(EU, italy), place=policy))
+    bench.ready("rea")
+    order = connect(bench, 1, bench.arrive(1, "c1"), "RO")
+    bench.ready("ana", at=2)
+
+    offer = the_offer(ask(bench, 3, "c1"))
+
+    assert order.offers_choice
+    assert (offer.agent_id, offer.agent_country, offer.offers_choice) == ("ana", "IT", False)
+
+
 def test_the_request_survives_a_transfer() -> None:
     bench = Bench(centre())
     bench.ready("rea")

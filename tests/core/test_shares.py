@@ -309,6 +309,30 @@ def test_the_forecast_says_what_the_rest_must_be(
     assert record.outlook(NOON_MS).forecast == (needed_bp, level)
 
 
+@pytest.mark.parametrize(
+    ("target_bp", "amber_bp", "inside", "abroad", "level"),
+    [
+        (9_500, None, 100, 0, "green"),
+        (9_500, None, 925, 75, "amber"),
+        (9_500, None, 926, 74, "green"),
+        (9_500, None, 90, 10, "red"),
+        (9_500, 9_000, 999, 1, "amber"),
+        (10_000, None, 100, 0, "green"),
+        (10_000, None, 99, 1, "red"),
+        (0, None, 0, 100, "green"),
+    ],
+)
+def test_amber_is_half_way_from_the_target_to_all_and_work_that_was_all_done_in_the_country_is_no_warning(
+    target_bp: int, amber_bp: int | None, inside: int, abroad: int, level: str
+) -> None:
+    """A contract of 95 % that has never sent a call abroad is in no danger."""
+    record = ContractRecord(contract(target_bp=target_bp, amber_bp=amber_bp))
+    answer(record, "IT", inside)
+    answer(record, "RO", abroad)
+
+    assert record.outlook(NOON_MS).forecast.level == level
+
+
 @given(
     target_bp=st.integers(1, 10_000),
     margin_bp=st.sampled_from((0, 1, 100)),

@@ -6,20 +6,24 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.core import Engine
 from router.core.decisions import FallbackCall, OfferCall, QueueCall, Rule
-from router.core.events import CallConnected, OrganisationChanged
+from router.core.events import CallConnected, OrganisationChanged, PlaceRequested
 from router.core.explain import Verdict
 from router.core.model import (
+    Area,
     CallId,
     Contract,
     Fallback,
     FallbackKind,
+    Membership,
     OrganisationDescription,
     Outcome,
+    PlacePolicy,
     ShareLimit,
     SharePeriod,
     ShareUnit,
@@ -31,6 +35,7 @@ from tests.core.builders import (
     Bench,
     agent,
     client,
+    link,
     offers,
     organisation,
     owned_by,
@@ -230,6 +235,21 @@ def test_an_answer_in_the_country_opens_the_way_for_a_call_that_waits() -> None:
     assert floor.counted() == (8, 10, 0)
 
 
+def test_an_answer_in_the_country_opens_the_way_to_an_owner_whom_no_ring_reaches_yet() -> None:
+    """Tirana's ring opens after 50 s; t1 owns the client, is idle, and need not wait for it."""
+    plain = centre()
+    gold = portfolio("gold", "lecce", link("tirana", 50), max_wait_s=None)
+    floor = Floor(msgspec.structs.replace(plain, portfolios=(gold,)), 79, 19)
+    floor.ready("t1", "l1", at=NOON)
+    first = the_offer(floor.arrive(NOON + 1, "c1"))
+    the_queueing(floor.arrive(NOON + 2, "c2", "K1"))
+
+    (_, *brought) = (*floor.accept(NOON + 3, first), *floor.at(NOON + 3, CallConnected(call_id=first.call_id)))
+
+    assert the_offer(brought).rule is Rule.OWNER
+    assert offers(brought) == {"c2": "t1"}
+
+
 def test_gates_open_in_the_order_of_the_queue() -> None:
     floor = Floor(centre("l1 t1 t2"), 7, 1)
     floor.ready("t1", "t2", at=NOON)
@@ -373,6 +393,34 @@ def test_a_contract_may_call_back_instead() -> None:
     assert the_offer(floor.back(NOON + 70, "l1")).callback
 
 
+@pytest.mark.parametrize("then", ShareLimit)
+def test_who_has_asked_for_an_agent_inside_gets_one_whatever_the_share(then: ShareLimit) -> None:
+    """Romania is abroad for the share and inside for the caller, who has a right to an agent: the law comes first."""
+    plain = centre(then=then)
+    inside = Area(area_id="eu", members=(Membership("IT"), Membership("RO")))
+    floor = Floor(
+        msgspec.structs.replace(
+            plain,
+            sites=(site("lecce", "IT"), site("tirana", "RO")),
+            areas=(inside,),
+            place=PlacePolicy(area_id="eu"),
+        ),
+        80,
+        20,
+    )
+    floor.ready("t1", at=NOON)
+    floor.arrive(NOON + 1, "c1")
+
+    assert floor.at(NOON + 10, PlaceRequested(call_id=CallId("c1"))) == ()
+    assert floor.until(NOON + 60) == ()
+    offered = the_offer(floor.until(NOON + 61))
+
+    assert (offered.agent_id, offered.agent_country, offered.rule) == ("t1", "RO", Rule.SHARE_OVERRIDE)
+    floor.connect(NOON + 62, (offered,))
+    assert sum(day.overrides for day in floor.contract_days()) == 1
+    assert sum(day.refused for day in floor.contract_days()) == 0
+
+
 def test_a_call_waits_for_its_turn_and_not_for_the_share_where_the_gate_is_open() -> None:
     """All are busy and the share would allow it: the limit of the share is none of its limits."""
     floor = Floor(centre("l1 t1", then=ShareLimit.REFUSE), 90, 10)
@@ -506,6 +554,20 @@ def test_an_organisation_read_again_keeps_what_was_counted() -> None:
     assert floor.counted() == (4, 5, 0)
     floor.end(NOON + 3, "c1")
     assert the_queueing(floor.arrive(NOON + 4, "c2")).rule is Rule.SHARE
+
+
+def test_where_the_agent_sits_is_settled_at_the_answer() -> None:
+    """The site goes abroad in the middle of the conversation: the call, and all that is said in it, stays at home."""
+    floor = Floor(centre("l1 l2", unit=ShareUnit.SECONDS))
+    floor.ready("l1", at=NOON)
+    floor.talk(NOON, "c1")
+    moved = msgspec.structs.replace(centre("l1 l2"), sites=(site("lecce", "AL"), site("tirana", "AL")))
+
+    floor.at(NOON + 100, OrganisationChanged(description=moved))
+    floor.end(NOON + 300, "c1")
+
+    counted = [(day.country, day.calls, day.talk_ms) for day in floor.contract_days() if day.calls or day.talk_ms]
+    assert counted == [("IT", 1, 300_000)]
 
 
 def test_a_lower_target_opens_the_gate_for_calls_that_wait() -> None:
