@@ -160,6 +160,20 @@ def test_home_and_training_rooms_take_no_seat(tmp_path: Path) -> None:
     assert len(without.crowds) == 16
 
 
+def test_a_break_keeps_the_seat_and_takes_no_calls(tmp_path: Path) -> None:
+    rows = """ana,2027-06-07,08:00,12:00,,
+        ana,2027-06-07,12:00,13:00,break,
+        ana,2027-06-07,13:00,18:00,,
+        bo,2027-06-07,12:30,13:00,,"""
+
+    report = check(
+        tmp_path, rows, small(hall={"seats": 1}, clients=(client("K1", "gold", ownerships=owned_by("ana")),))
+    )
+
+    assert [crowd.over for crowd in report.crowds] == [("bo",), ("bo",)]
+    assert report.owners.client_quarters_unattended == 4
+
+
 def test_seats_are_counted_where_one_sits_that_day(tmp_path: Path) -> None:
     """Iași is an hour ahead: its shift begins when it is 08:00 at L'Aquila."""
     report = check(
