@@ -53,6 +53,7 @@ class Run(Struct, frozen=True, kw_only=True):
     counts: RunCounts = field(default_factory=RunCounts)
     """Of the days after the warm-up."""
     days: tuple[DayCount, ...]
+    """All that were played, those of the warm-up too."""
     breaches: tuple[Breach, ...]
     """The first ones; there must be none where the share is on."""
     breach_count: int

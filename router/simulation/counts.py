@@ -100,7 +100,7 @@ class RunCounts(Struct, kw_only=True):
     waits: dict[str, list[int]] = field(default_factory=dict)
     """By portfolio id, and ``all``: answered calls by wait, see `WAIT_EDGES_S`."""
     states_ms: dict[str, list[int]] = field(default_factory=dict)
-    """By agent status: time spent in it, one number a local hour."""
+    """By agent status, but for `signed_out`: time spent in it, one number a local hour."""
     days: int = 0
     """Local days that were counted."""
 

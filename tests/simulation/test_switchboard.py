@@ -64,6 +64,18 @@ def of_portfolio(run: Run, portfolio_id: str = "gold") -> Counts:
     return run.counts.by_scope[Scope.PORTFOLIO][portfolio_id]
 
 
+def engines_of(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
+    """Filled with the engines of the runs to come."""
+    engines: list[Engine] = []
+
+    def remembered(*given: Any, **named: Any) -> Engine:
+        engines.append(Engine(*given, **named))
+        return engines[-1]
+
+    monkeypatch.setattr(centre, "Engine", remembered)
+    return engines
+
+
 def assert_all_ended(run: Run) -> None:
     total = run.counts.total
     assert run.left == 0
@@ -95,13 +107,7 @@ def test_no_wrap_up_is_longer_than_the_team_allows() -> None:
 
 
 def test_the_routers_own_measure_of_busy_time_is_that_of_the_floor(monkeypatch: pytest.MonkeyPatch) -> None:
-    engines: list[Engine] = []
-
-    def remembered(*given: Any, **named: Any) -> Engine:
-        engines.append(Engine(*given, **named))
-        return engines[-1]
-
-    monkeypatch.setattr(centre, "Engine", remembered)
+    engines = engines_of(monkeypatch)
 
     often = Presence(break_every_s=3_600)
 
@@ -114,6 +120,39 @@ def test_the_routers_own_measure_of_busy_time_is_that_of_the_floor(monkeypatch: 
     agents = engine.state_in_parts()[0].roster.agents
     assert sum(each.busy_ms for each in agents) == of_portfolio(run).busy_ms
     assert {each.status for each in agents} == {AgentStatus.SIGNED_OUT}
+
+
+def test_what_was_lived_through_is_in_the_routers_books(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted twice, by different code and from different ends: what the router reports of is what people met."""
+    engines = engines_of(monkeypatch)
+    rows = tuple(ShiftRow(agent_id=AgentId(a), day=MONDAY, starts=time(8), ends=time(20)) for a in ("a1", "a2", "a3"))
+    to_iron = (Transfer(portfolio_id=IRON, share=0.2),)
+    busy = calls(patience_s=120, unknown=0.2, repeats=0.5, wrap_up_s=20, transfers=to_iron)
+
+    run = play(scenario(busy, rosters=(), shifts=rows, answer_s=4, declines=0.05), owned_centre())
+
+    (engine,) = engines
+    months = engine.tallies()
+    (gold,) = (month for month in months if month.portfolio_id == "gold")
+    (owned,) = gold.owned
+    (answers,) = gold.answers
+    lived = of_portfolio(run)
+    assert (lived.arrived, lived.answered, lived.answered_soon) == (
+        gold.arrived,
+        answers.answered,
+        answers.answered_soon,
+    )
+    assert lived.wait_ms == answers.wait_ms
+    assert (lived.abandoned, lived.abandoned_soon, lived.abandoned_short) == (
+        gold.abandoned, gold.abandoned_soon, gold.abandoned_short,
+    )  # fmt: skip
+    assert (lived.owned, lived.by_owner, lived.by_backup) == (owned.answered, owned.by_owner, owned.by_backup)
+    assert (lived.on_shift, lived.on_shift_by_owner) == (owned.on_shift, owned.on_shift_by_owner)
+    assert lived.talk_ms == sum(place.talk_ms for month in months for place in month.answers)
+    assert lived.transferred - lived.transferred_lost == sum(
+        place.transferred for month in months for place in month.answers
+    )
+    assert min(lived.abandoned_short, lived.by_backup, lived.repeated, lived.transferred) > 0
 
 
 def test_some_agents_talk_longer_than_others() -> None:
