@@ -226,7 +226,8 @@ class _Clients:
 
     def drawn(self, uniform: NDArray[np.float64]) -> list[ClientId]:
         places = np.searchsorted(self._until, uniform * self._until[-1], side="right")
-        return [self._ids[place] for place in places.tolist()]
+        # The last number below 1 may round up to the end.
+        return [self._ids[place] for place in np.minimum(places, len(self._ids) - 1).tolist()]
 
 
 def _clients_by_portfolio(organisation: Organisation) -> dict[PortfolioId, _Clients]:
