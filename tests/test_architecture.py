@@ -24,6 +24,7 @@ LAYERS = (
         "settings",
         "organisation_files",
         "roster_files",
+        "load_files",
         "journal",
         "pseudonym",
         "secret_files",

@@ -13,15 +13,18 @@ from msgspec import Struct
 
 from router.core.errors import Problem, RouterError
 from router.core.model import Id, PortfolioId, SiteId, TeamId, Weekday
+from router.load_files import LoadRow
 from router.roster_files import ShiftRow
 from router.simulation.times import Times
 
 __all__ = [
-    "HOURS", "Calls", "Log", "LogPart", "Presence", "RecordedDay", "Roster", "Scenario", "ScenarioError",
-    "ScenarioHeading", "SiteTalk", "Transfer",
+    "EVERY_DAY_ALIKE", "HOURS", "Calls", "Log", "LogPart", "Presence", "RecordedDay", "Roster", "Scenario",
+    "ScenarioError", "ScenarioHeading", "SiteTalk", "Transfer",
 ]  # fmt: skip
 
 HOURS = 24
+EVERY_DAY_ALIKE = (1.0,) * 7
+"""Weights of weekdays, Monday first."""
 _WEEK = tuple(Weekday)
 
 
@@ -60,8 +63,9 @@ class Calls(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     portfolio_id: Annotated[PortfolioId, Id]
     a_day: float | None = None
-    """Calls on the mean day of a week that is open as ``by_weekday`` and ``by_hour`` say."""
-    by_weekday: tuple[float, ...] = (1.0,) * 7
+    """Calls on the mean day of a week that is open as ``by_weekday`` and ``by_hour`` say. None: as ``days_of`` says,
+    else the load file."""
+    by_weekday: tuple[float, ...] = EVERY_DAY_ALIKE
     """Monday first; only their proportions count."""
     by_hour: tuple[float, ...] = ()
     """From midnight on; only their proportions count."""
@@ -167,6 +171,9 @@ class ScenarioHeading(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """The first days are played and not counted: the centre begins empty."""
     roster: Path | None = None
     """A file of shifts (`router.roster_files`); relative to the scenario. Its days are days of the scenario."""
+    load: Path | None = None
+    """A file of calls an hour (`router.load_files`), in the scenario's time; relative to the scenario. For portfolios
+    that say neither ``a_day`` nor ``days_of``."""
     presence: Presence = Presence()
     asks_inside: float = 0.0
     """Of the callers who are told that they may ask for an agent inside, those who do."""
@@ -189,6 +196,8 @@ class Scenario(ScenarioHeading, frozen=True, kw_only=True):
     logs: tuple[Log, ...] = ()
     shifts: tuple[ShiftRow, ...] = ()
     """Of the roster file."""
+    load_rows: tuple[LoadRow, ...] = ()
+    """Of the load file."""
     recorded: dict[PortfolioId, tuple[RecordedDay, ...]] = {}
     """What the logs say of portfolios with ``days_of``."""
     where: str = ""

@@ -5,7 +5,7 @@ Like what is wrong within a scenario, all of it is said before anything is playe
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import inf
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -13,10 +13,12 @@ from zoneinfo import ZoneInfo
 from router.core.errors import Problem
 from router.core.model import OrganisationDescription, PortfolioId, SiteId, TeamId, Weekday
 from router.core.organisation import Organisation
+from router.load_files import problems_of_load
 from router.reading import nearest
 from router.roster_files import Shift, roster_of
-from router.simulation.scenario import Calls, Roster, Scenario
+from router.simulation.scenario import HOURS, Calls, Roster, Scenario
 from router.simulation.times import Law, Times, mean_s_of, times_of
+from router.simulation.traffic import calls_an_hour, hour_marks_ms
 
 __all__ = ["problems_of"]
 
@@ -31,6 +33,7 @@ def problems_of(scenario: Scenario, description: OrganisationDescription) -> lis
         *_unknown(scenario, organisation),
         *_doubled(scenario),
         *(roster.problems or _misplaced(scenario, roster.shifts)),
+        *_load_problems(scenario, organisation),
     ]
     if not problems:
         problems += _too_few(scenario, organisation)
@@ -96,6 +99,21 @@ def _misplaced(scenario: Scenario, shifts: Sequence[Shift]) -> Iterator[Problem]
         whose = f"is about {min(days)} to {max(days)}" if days else "has no shift"
         message = f"{scenario.roster.name} {whose}: nobody works from {scenario.starts} until {scenario.ends}"
         yield Problem(scenario.where, "roster", message)
+
+
+def _load_problems(scenario: Scenario, organisation: Organisation) -> Iterator[Problem]:
+    """Of the load file."""
+    for row in scenario.load_rows:
+        yield from problems_of_load(row, organisation)
+        if row.skills or row.language is not None:
+            yield Problem(row.where, "skills", "callers of a scenario need what their portfolio needs, and no more")
+    loaded = {row.portfolio_id for row in scenario.load_rows}
+    for calls in scenario.calls:
+        is_known = calls.portfolio_id in organisation.portfolios
+        if calls.a_day is None and calls.days_of is None and is_known and calls.portfolio_id not in loaded:
+            name = scenario.load.name if scenario.load is not None else "the load"
+            message = f"{name} has no calls of {calls.portfolio_id}: add them, or write a_day"
+            yield Problem(calls.where, "a_day", message)
 
 
 def _eras(scenario: Scenario) -> list[list[Roster]]:
@@ -221,8 +239,23 @@ class _Load:
     def _calls_a_week(self, calls: Calls) -> float:
         if calls.a_day is not None:
             return 7 * calls.a_day
+        if calls.days_of is None:
+            return self._calls_of_load(calls)
         days = self._scenario.recorded.get(calls.portfolio_id, ())
         return 7 * sum(len(day.arrived_ms) for day in days) / max(1, len(days))
+
+    def _calls_of_load(self, calls: Calls) -> float:
+        """In the hours in which the portfolio is open, of the first week."""
+        hours = self._organisation.hours[calls.portfolio_id]
+        week = calls_an_hour(self._scenario.load_rows)[calls.portfolio_id]
+        zone = ZoneInfo(self._scenario.time_zone)
+        days = (self._scenario.starts + timedelta(days=number) for number in range(7))
+        return sum(
+            week[day.weekday()][hour]
+            for day in days
+            for hour, at_ms in enumerate(hour_marks_ms(day, zone)[:HOURS])
+            if hours.is_open(at_ms)
+        )
 
     def _work_s(self, calls: Calls) -> float:
         """In a week, with the quickest of its teams."""

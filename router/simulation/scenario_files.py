@@ -13,10 +13,21 @@ from msgspec.structs import replace
 
 from router.core.errors import Problem
 from router.core.model import Weekday
+from router.load_files import read_load_rows
 from router.reading import StructT, nearest, note_unknown, noter, read_fields, read_row, read_toml
 from router.roster_files import read_shifts
 from router.simulation.recorded import TIMES_FROM_LOGS, log_parts, with_logs
-from router.simulation.scenario import HOURS, Calls, Log, Roster, Scenario, ScenarioError, ScenarioHeading, SiteTalk
+from router.simulation.scenario import (
+    EVERY_DAY_ALIKE,
+    HOURS,
+    Calls,
+    Log,
+    Roster,
+    Scenario,
+    ScenarioError,
+    ScenarioHeading,
+    SiteTalk,
+)
 from router.simulation.times import Times, problems_of_times
 
 __all__ = ["read_scenario"]
@@ -54,10 +65,12 @@ def read_scenario(path: Path) -> Scenario:
     scenario = Scenario(**values, where=path.name)
     problems += _own_problems(scenario)
     shifts = read_shifts(path.parent / scenario.roster, problems) if scenario.roster is not None else ()
+    load_rows = read_load_rows(path.parent / scenario.load, problems) if scenario.load is not None else ()
     if problems:
         raise ScenarioError(problems)
     logs = tuple(replace(log, file=path.parent / log.file, mapping=path.parent / log.mapping) for log in scenario.logs)
-    return with_logs(replace(scenario, config=path.parent / scenario.config, shifts=shifts, logs=logs))
+    config = path.parent / scenario.config
+    return with_logs(replace(scenario, config=config, shifts=shifts, load_rows=load_rows, logs=logs))
 
 
 def _rows(entries: Any, name: str, file: str, kind: type[StructT], problems: list[Problem]) -> tuple[StructT, ...]:
@@ -104,7 +117,7 @@ def _own_problems(scenario: Scenario) -> Iterator[Problem]:
         if log.log_id in logs[:number]:
             yield Problem(log.where, "log_id", f"{log.log_id!r} stands twice")
     for calls in scenario.calls:
-        yield from _problems_of_calls(calls)
+        yield from _problems_of_calls(calls, is_load_given=scenario.load is not None)
         for field, part in log_parts(calls):
             if part.log not in logs:
                 yield Problem(calls.where, field, f"there is no log {part.log!r}{nearest(part.log, logs)}")
@@ -128,7 +141,7 @@ def _presence_problems(scenario: Scenario) -> Iterator[Problem]:
             yield told(name, f"{value} is not possible: write 60 to 86400")
 
 
-def _problems_of_calls(calls: Calls) -> Iterator[Problem]:
+def _problems_of_calls(calls: Calls, *, is_load_given: bool) -> Iterator[Problem]:
     told = _told(calls.where)
     yield from _number_problems(calls, told, "a_day", "day_variation", "talk_variation")
     yield from _time_problems(calls, told, "talk_s", "wrap_up_s", "patience_s", "navigation_s", "repeat_after_s")
@@ -137,9 +150,12 @@ def _problems_of_calls(calls: Calls) -> Iterator[Problem]:
         times = getattr(calls, name)
         if isinstance(times, Times) and times.log is not None and name not in TIMES_FROM_LOGS:
             yield told(name, "a log says nothing of this: write a law, or seconds")
-    if calls.days_of is None:
+    if calls.days_of is None and calls.a_day is None and is_load_given:
+        if calls.by_hour or calls.by_weekday != EVERY_DAY_ALIKE:
+            yield told("by_hour", "the load file says when they call: remove by_hour and by_weekday, or write a_day")
+    elif calls.days_of is None:
         if calls.a_day is None:
-            yield told("a_day", "is missing: write how many call, or take days_of a log")
+            yield told("a_day", "is missing: write how many call, or take days_of a log, or name a load file")
         yield from _profile_problems(calls.where, "by_weekday", calls.by_weekday, len(_WEEK), "weights")
         yield from _profile_problems(calls.where, "by_hour", calls.by_hour, HOURS, "weights")
     elif calls.a_day is not None or calls.by_hour or calls.day_variation:

@@ -15,12 +15,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from router.core.model import AgentId, CallId, ClientId, PortfolioId
+from router.core.model import AgentId, CallId, ClientId, PortfolioId, Weekday
 from router.core.organisation import Organisation
+from router.load_files import LoadRow
 from router.simulation.scenario import HOURS, Calls, Scenario
 from router.simulation.times import Law, drawn_ms, log_normal_ms, times_of
 
-__all__ = ["DrawnCaller", "Purpose", "Traffic", "hour_marks_ms", "permille_of_agents", "stream_of"]
+__all__ = ["DrawnCaller", "Purpose", "Traffic", "calls_an_hour", "hour_marks_ms", "permille_of_agents", "stream_of"]
 
 # Beyond this, an unlucky caller would be offered to all of a small team in vain.
 _MISSES_MAX = 8
@@ -113,6 +114,18 @@ def hour_marks_ms(day: date, zone: ZoneInfo) -> list[int]:
     return [int(each.astimezone(UTC).timestamp()) * 1000 for each in wall]
 
 
+def calls_an_hour(rows: Iterable[LoadRow]) -> dict[PortfolioId, list[list[float]]]:
+    """By portfolio: for each weekday, Monday first, the calls of each hour. A load is looked at by quarters."""
+    load: dict[PortfolioId, list[list[float]]] = {}
+    for row in rows:
+        week = load.setdefault(row.portfolio_id, [[0.0] * HOURS for _ in Weekday])
+        for hours, weekday in zip(week, Weekday, strict=True):
+            for hour in range(HOURS):
+                quarters = sum(row.is_due(weekday, time(hour, minute)) for minute in (0, 15, 30, 45))
+                hours[hour] += float(row.calls_per_hour) * quarters / 4
+    return load
+
+
 def permille_of_agents(scenario: Scenario, agents: Iterable[AgentId]) -> dict[AgentId, int]:
     """How long each talks, in thousandths of what is usual: the same people in all replications. Log-normal, mean 1."""
     if not scenario.agent_variation:
@@ -135,6 +148,7 @@ class Traffic:
         self._replication = replication
         self._hours = organisation.hours
         self._zone = ZoneInfo(scenario.time_zone)
+        self._load = calls_an_hour(scenario.load_rows)
         everybody = _clients_by_portfolio(organisation)
         self._clients = {
             calls.portfolio_id: everybody[calls.portfolio_id]
@@ -193,12 +207,16 @@ class Traffic:
                 return []
             clock_ms = days[int(arrivals.integers(len(days)))].arrived_ms
             return [marks_ms[each // 3_600_000] + each % 3_600_000 for each in clock_ms]
-        assert calls.a_day is not None, "a scenario that was read says how many call"
-        weekday_share = calls.by_weekday[day.weekday()] * len(calls.by_weekday) / sum(calls.by_weekday)
+        if calls.a_day is None:
+            by_hour: Sequence[float] = self._load[calls.portfolio_id][day.weekday()]
+            expected = sum(by_hour)
+        else:
+            by_hour = calls.by_hour
+            expected = calls.a_day * calls.by_weekday[day.weekday()] * len(calls.by_weekday) / sum(calls.by_weekday)
         factor = _day_factor(stream(Purpose.DAY), calls.day_variation) if calls.day_variation else 1.0
-        count = int(arrivals.poisson(calls.a_day * weekday_share * factor))
+        count = int(arrivals.poisson(expected * factor))
         # Given their number, the arrivals of a Poisson process are independent: places in the sum of the day's weights.
-        until = np.concatenate(([0.0], np.cumsum(calls.by_hour)))
+        until = np.concatenate(([0.0], np.cumsum(by_hour)))
         places = np.sort(arrivals.random(count)) * until[-1]
         arrived_ms: list[int] = np.interp(places, until, marks_ms).astype(np.int64).tolist()
         return arrived_ms

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from router.core.model import OrganisationDescription, PortfolioId, Segment
+from router.core.model import OrganisationDescription, PortfolioId, Segment, Skill
 from router.simulation.scenario import (
     Calls,
     Log,
@@ -179,7 +179,11 @@ def test_a_sound_scenario_has_no_problems(tmp_path: Path) -> None:
             "presence = { break_every_s = 5 }",
             "presence, break_every_s: 5 is not possible: write 60 to 86400",
         ),
-        ("a_day = 100\n", "", "calls entry 1, a_day: is missing: write how many call, or take days_of a log"),
+        (
+            "a_day = 100\n",
+            "",
+            "calls entry 1, a_day: is missing: write how many call, or take days_of a log, or name a load file",
+        ),
         (
             "talk_s = 60",
             'talk_s = { law = "normal", mean_s = 3 }',
@@ -317,6 +321,71 @@ def test_a_log_says_how_many_call_and_when(tmp_path: Path) -> None:
     assert problems(tmp_path, alone) == [f"s.toml, logs entry 1, {tmp_path / 'm.toml'}: No such file or directory"]
 
 
+# --- A load file ---
+
+HOURS_LEFT_OUT = SOUND.replace(f"by_hour = {FLAT}\ntalk_s", "talk_s")
+LOADED = HOURS_LEFT_OUT.replace("a_day = 100\n", "").replace("seed = 1", 'load = "l.csv"')
+
+
+def with_load(directory: Path, *rows: str, text: str = LOADED) -> list[str]:
+    (directory / "l.csv").write_text("\n".join(["portfolio_id,calls_per_hour,skills,starts,ends", *rows]) + "\n")
+    return problems(directory, text)
+
+
+def test_a_load_file_says_how_many_call(tmp_path: Path) -> None:
+    assert with_load(tmp_path, "gold,4.5,,,", "iron,3,,,") == []
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("iron,3,,,", "s.toml, calls entry 1, a_day: l.csv has no calls of gold: add them, or write a_day"),
+        ("gold,-3,,,", "l.csv, row 2, calls_per_hour: must be a number from 0 to 1000000"),
+        ("gold,3,,12:00,09:00", "l.csv, row 2, ends: is 09:00, not after 12:00: write two rows"),
+        ("gold,many,,,", "l.csv, row 2, calls_per_hour: 'many' is not a number such as 12.5"),
+    ],
+)
+def test_mistakes_of_a_load_file_are_clear_lines(tmp_path: Path, row: str, problem: str) -> None:
+    assert with_load(tmp_path, row) == [problem]
+
+
+def test_callers_of_nobody_are_told_once(tmp_path: Path) -> None:
+    assert with_load(tmp_path, "gold,3,,,", text=LOADED.replace('"gold"', '"god"')) == [
+        "s.toml, calls entry 1, portfolio_id: there is no portfolio 'god': did you mean gold?"
+    ]
+
+
+def test_a_load_of_callers_with_needs_of_their_own_is_refused(tmp_path: Path) -> None:
+    others = (*DESCRIPTION.agents[1:], agent("a1", "a", "data"))
+    described = msgspec.structs.replace(DESCRIPTION, skills=(Skill("data"),), agents=others)
+    (tmp_path / "l.csv").write_text("portfolio_id,calls_per_hour,skills\ngold,3,data\n")
+
+    assert problems(tmp_path, LOADED, described) == [
+        "l.csv, row 2, skills: callers of a scenario need what their portfolio needs, and no more"
+    ]
+
+
+def test_the_load_file_alone_says_when_they_call(tmp_path: Path) -> None:
+    twice = SOUND.replace("a_day = 100\n", "").replace("seed = 1", 'load = "l.csv"')
+
+    assert with_load(tmp_path, "gold,3,,,", text=twice) == [
+        "s.toml, calls entry 1, by_hour: the load file says when they call: remove by_hour and by_weekday, or write "
+        "a_day"
+    ]
+
+
+def test_a_load_without_end_is_seen_in_a_load_file_too(tmp_path: Path) -> None:
+    """60 calls an hour keep one agent busy without a moment's rest."""
+    waiting = msgspec.structs.replace(
+        DESCRIPTION, portfolios=tuple(msgspec.structs.replace(each, max_wait_s=None) for each in DESCRIPTION.portfolios)
+    )
+    (tmp_path / "l.csv").write_text("portfolio_id,calls_per_hour\ngold,60\n")
+
+    (problem,) = problems(tmp_path, LOADED.replace("patience_s = 30\n", ""), waiting)
+
+    assert "never hang up, and make 168 hours of work a week for 168 hours of agents" in problem
+
+
 # --- A roster file ---
 
 NO_ROSTERS = SOUND.partition("[[rosters]]")[0].replace("seed = 1", 'roster = "r.csv"')
@@ -412,6 +481,7 @@ time_zone = "Europe/Rome"
 seed = 1
 warm_up_days = 1
 roster = "r.csv"
+load = "l.csv"
 presence = {{ absence = 0.1, late = 0.1, late_s = 60, break_every_s = 7200, break_s = 900 }}
 asks_inside = 0.1
 misses = 0.1
@@ -466,6 +536,8 @@ def test_a_scenario_may_say_everything(tmp_path: Path) -> None:
     (tmp_path / "map.toml").write_text(MAPPING, encoding="utf-8")
     log = "id,at,what,kind,wait,talk\n1,2026-03-02 09:00:00,yes,fibre,5,100\n2,2026-03-02 10:00:00,no,fibre,40,\n"
     (tmp_path / "log.csv").write_text(log, encoding="utf-8")
+
+    (tmp_path / "l.csv").write_text("portfolio_id,calls_per_hour\ngold,3\n", encoding="utf-8")
 
     assert with_roster(tmp_path, "a1,2017-05-04,08:00,14:00,work", text=EVERYTHING) == []
 

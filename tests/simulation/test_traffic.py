@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,6 +12,7 @@ import pytest
 
 from router.core.model import AgentId, Client, Fallback, FallbackKind, Hours, PortfolioId, TeamId, Weekday
 from router.core.organisation import Organisation
+from router.load_files import LoadRow
 from router.simulation.scenario import Calls, Roster, Scenario, Transfer
 from router.simulation.traffic import DrawnCaller, Traffic, hour_marks_ms, permille_of_agents
 from tests.core.builders import agent, client, organisation, portfolio, site, team
@@ -132,6 +134,28 @@ def test_days_of_summer_time_are_shorter_and_longer(day: date, hours: int) -> No
     assert marks[-1] - marks[0] == hours * 3_600_000
     assert marks == sorted(marks)
     assert all(local(mark).date() == day for mark in marks[:-1])
+
+
+def test_callers_come_as_the_load_file_has_them() -> None:
+    rows = (
+        LoadRow(portfolio_id=PortfolioId("gold"), calls_per_hour=Decimal(60)),
+        LoadRow(
+            portfolio_id=PortfolioId("gold"), calls_per_hour=Decimal("240.5"), days=(Weekday.MON,), starts=time(9),
+            ends=time(10, 30),
+        ),
+    )  # fmt: skip
+    of = scenario(calls(a_day=None, by_hour=()), load_rows=rows)
+
+    monday = Counter(
+        local(each.arrived_ms).hour for day in range(4) for each in Traffic(of, TEN, day).callers_of_day(MONDAY)
+    )
+    tuesday = drawn(of, date(2017, 5, 9))
+
+    assert monday[9] / 4 == pytest.approx(300.5, rel=0.1)
+    # Half an hour of it.
+    assert monday[10] / 4 == pytest.approx(60 + 120.25, rel=0.1)
+    assert monday[11] / 4 == pytest.approx(60, rel=0.2)
+    assert len(tuesday) == pytest.approx(24 * 60, rel=0.1)
 
 
 # --- Who they are, and what they bring along ---
