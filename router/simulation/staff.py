@@ -129,8 +129,10 @@ class Staff:
 
     # --- What becomes of them ---
 
-    def sat_down(self, person: Person, now_ms: int, *, is_late: bool) -> None:
+    def sat_down(self, event: AgentSignedIn, now_ms: int, *, is_late: bool) -> None:
         """The sign-in was accepted; *is_late*: only once a seat was free, so that the agent is ready at once."""
+        person = self.people[event.agent_id]
+        self._tally.sits(person, event.site_id or person.own_site_id)
         person.pauses = person.leaves = person.takes_break = False
         self._tally.becomes(person, AGENT_NOT_READY, now_ms)
         # Twice a lease, as a platform would.
@@ -144,8 +146,9 @@ class Staff:
         if is_late:
             self._later(now_ms, AgentReady(agent_id=person.agent_id))
 
-    def found_no_seat(self, person: Person, now_ms: int) -> None:
+    def found_no_seat(self, event: AgentSignedIn, now_ms: int) -> None:
         """The sign-in was refused."""
+        person = self.people[event.agent_id]
         if person.status is AGENT_SIGNED_OUT:
             self._later(now_ms + _SEAT_AGAIN_MS, Foreseen(_What.SEAT, person, person.visit))
 

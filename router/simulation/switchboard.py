@@ -247,11 +247,10 @@ class Switchboard:
     def _agent_event(self, event: AgentEvent, now_ms: int, *, is_late: bool = False) -> None:
         is_accepted = self._tell(now_ms, event)
         if type(event) is AgentSignedIn:
-            person = self._people[event.agent_id]
             if is_accepted:
-                self._staff.sat_down(person, now_ms, is_late=is_late)
+                self._staff.sat_down(event, now_ms, is_late=is_late)
             else:
-                self._staff.found_no_seat(person, now_ms)
+                self._staff.found_no_seat(event, now_ms)
         self._follow(now_ms)
 
     def _follow(self, now_ms: int) -> None:

@@ -41,13 +41,15 @@ class Person:
     """An agent as seen on the floor: what the agent does, and wants to do next."""
 
     __slots__ = (
-        "agent_id", "busy_since_ms", "cells", "half_lease_ms", "leaves", "pauses", "place", "since_ms", "site_id",
-        "status", "takes_break", "team_id", "visit", "wrap_up_limit_ms",
+        "agent_id", "busy_since_ms", "cells", "half_lease_ms", "leaves", "own_site_id", "pauses", "place", "since_ms",
+        "site_id", "status", "takes_break", "team_id", "visit", "wrap_up_limit_ms",
     )  # fmt: skip
 
     def __init__(self, agent_id: AgentId, place: _Place, *, wrap_up_limit_ms: int, half_lease_ms: int) -> None:
         self.agent_id = agent_id
-        self.team_id, self.site_id = place.key
+        self.team_id, self.own_site_id = place.key
+        self.site_id = self.own_site_id
+        """Where the agent sits now, or sat last."""
         self.place = place
         self.wrap_up_limit_ms = wrap_up_limit_ms
         self.half_lease_ms = half_lease_ms
@@ -76,16 +78,15 @@ class Tally:
         self._short_ms = description.quality.short_abandon_s * 1000
         self._own_team = {each.portfolio_id: each.teams[0].team_id for each in description.portfolios}
         self._portfolios = list(portfolios)
-        places: dict[tuple[TeamId, SiteId], _Place] = {}
+        self._places: dict[tuple[TeamId, SiteId], _Place] = {}
         self.people: dict[AgentId, Person] = {}
         for agent_id, agent in organisation.agents.items():
             team = organisation.teams[agent.team_id]
             key = agent.team_id, agent.site_id or team.site_id
-            place = places.setdefault(key, _Place(*key))
+            place = self._places.setdefault(key, _Place(*key))
             self.people[agent_id] = Person(
                 agent_id, place, wrap_up_limit_ms=team.wrap_up_s * 1000, half_lease_ms=team.presence_lease_s * 500
             )
-        self._places = list(places.values())
         self.day = date.min
         """The present one."""
         self._marks_ms: list[int] = []
@@ -101,7 +102,7 @@ class Tally:
         self._live: set[int] = set()
         """Of the cells that count: calls of the warm-up have others, for as long as they last."""
         self._waits: defaultdict[PortfolioId, list[int]] = defaultdict(lambda: [0] * (len(_EDGES_MS) + 1))
-        for place in self._places:
+        for place in self._places.values():
             place.begin()
         for person in self.people.values():
             person.since_ms = now_ms
@@ -158,6 +159,13 @@ class Tally:
                 person.place.hours_ms[self._hour][person.status] += now_ms - since_ms
             person.since_ms = now_ms
         person.status = status
+
+    def sits(self, person: Person, site_id: SiteId) -> None:
+        """An agent who was not there comes to a site."""
+        if person.site_id != site_id:
+            key = person.team_id, site_id
+            person.site_id = site_id
+            person.place = self._places.setdefault(key, _Place(*key))
 
     def connected(self, person: Person, cell: Counts, contract_id: str | None, now_ms: int) -> tuple[Counts, Counts]:
         """A conversation begins; the cells of the call and of where it is answered."""
@@ -275,7 +283,7 @@ class Tally:
             counted.waits[portfolio_id] = waits
         counted.waits[_ALL] = [sum(each) for each in zip(*counted.waits.values(), strict=True)]
         counted.states_ms = {status: [0] * DAY_HOURS for status in _AT_WORK}
-        for place in self._places:
+        for place in self._places.values():
             team_id, site_id = place.key
             of_team = counted.teams_by_hour.setdefault(team_id, _day())
             rows = scopes[Scope.TEAM][team_id], scopes[Scope.SITE][site_id]

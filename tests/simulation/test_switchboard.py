@@ -19,6 +19,7 @@ from router.core.model import (
     OrganisationDescription,
     PortfolioId,
     Segment,
+    SiteId,
     TeamId,
     Weekday,
 )
@@ -27,7 +28,7 @@ from router.roster_files import Activity, ShiftRow
 from router.simulation import centre
 from router.simulation.centre import Run, play
 from router.simulation.counts import Counts, Scope
-from router.simulation.scenario import Calls, Presence, Roster, Scenario, Transfer
+from router.simulation.scenario import Calls, Presence, Roster, Scenario, SiteTalk, Transfer
 from router.simulation.times import Law, Times
 from router.wire import decode_record
 from tests.core.builders import agent, client, organisation, owned_by, portfolio, site, team
@@ -227,6 +228,24 @@ def test_whoever_finds_no_seat_tries_again() -> None:
     assert run.rejected == {"site_full": run.rejected["site_full"]}
     assert run.counts.teams_by_hour["a"][13].answered > 10
     assert_all_ended(run)
+
+
+def test_answers_count_where_the_agent_sits_that_day() -> None:
+    described = centre_of(1, sites=(site("laquila", "IT"), site("roma", "IT")))
+    rows = tuple(
+        ShiftRow(agent_id=AgentId("a0"), day=MONDAY, starts=time(starts), ends=time(ends), site_id=SiteId(where))
+        for starts, ends, where in ((8, 11, "laquila"), (13, 18, "roma"))
+    )
+    slow = (SiteTalk(site_id=SiteId("roma"), talk_percent=150),)
+
+    run = play(scenario(calls(a_day=200, patience_s=300), rosters=(), shifts=rows, sites=slow), described)
+
+    sites = run.counts.by_scope[Scope.SITE]
+    assert sites["laquila"].answered + sites["roma"].answered == of_portfolio(run).answered
+    assert sites["laquila"].talk_ms == sites["laquila"].answered * TALK_S * 1000
+    assert sites["roma"].talk_ms == sites["roma"].answered * TALK_S * 1500
+    assert sites["roma"].signed_in_ms == pytest.approx(5 * 3_600_000, rel=0.02)
+    assert min(sites["laquila"].answered, sites["roma"].answered) > 10
 
 
 # --- Callers ---
