@@ -1,6 +1,6 @@
 """What becomes of callers and agents: every rule of a scenario, in organisations of a few people."""
 
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from router.core import Engine
-from router.core.events import CallAbandoned, CallTransferred
+from router.core import Engine, EventRejected
+from router.core.events import CallAbandoned, CallTransferred, OrganisationChanged
 from router.core.model import (
     AgentId,
     AgentStatus,
@@ -25,6 +25,7 @@ from router.core.model import (
 )
 from router.journal import SqliteJournal
 from router.roster_files import Activity, ShiftRow
+from router.service.decider import Decider
 from router.simulation import centre
 from router.simulation.centre import Run, play
 from router.simulation.counts import Counts, Scope
@@ -389,6 +390,28 @@ def test_whoever_was_transferred_waits_afresh(tmp_path: Path) -> None:
                 waits.add(at_ms - transferred[event.call_id])
     assert len(transferred) == of_portfolio(run).transferred_lost > 200
     assert waits == {90_001}
+
+
+def test_a_router_that_has_nothing_but_the_journal_decides_the_same(tmp_path: Path) -> None:
+    """Clients, breaks, declines, transfers, repeats: each event is one that a live router would have taken."""
+    to_iron = (Transfer(portfolio_id=IRON, share=0.2),)
+    busy = calls(a_day=500, patience_s=60, unknown=0.2, repeats=0.5, wrap_up_s=20, transfers=to_iron)
+    of = scenario(busy, answer_s=4, misses=0.05, declines=0.05, presence=Presence(break_every_s=3_600, late=0.5))
+
+    run = play(of, owned_centre(), journal=tmp_path / "journal.db")
+
+    with closing(SqliteJournal(tmp_path / "journal.db", read_only=True)) as reader:
+        records = reader.read("main")
+        at_ms, event = decode_record(next(records).body)
+        assert isinstance(event, OrganisationChanged)
+        decider = Decider.of_first_record(Engine(event.description), event.description, 1, at_ms)
+        for record in records:
+            at_ms, event = decode_record(record.body)
+            with suppress(EventRejected):
+                decider.apply(record.offset, at_ms, event)
+    assert decider.diverged_at is None
+    assert decider.digest.hex() == run.decisions_digest
+    assert play(of, owned_centre()).decisions_digest == run.decisions_digest
 
 
 # --- Over midnight ---
