@@ -10,11 +10,15 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
-__all__ = ["DAY_HOURS", "WAIT_EDGES_S", "Counts", "RunCounts", "Scope", "sum_of"]
+__all__ = ["DAY_HOURS", "NOT_QUEUED", "WAIT_EDGES_S", "Counts", "RunCounts", "Scope", "sum_of"]
 
 DAY_HOURS = 24
 WAIT_EDGES_S = (0, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900)
 """Upper edges of the bins of waits, in seconds; one more bin follows for what is longer."""
+
+
+NOT_QUEUED = "offered"
+"""Instead of a rule: the call was offered to somebody at once."""
 
 
 class Scope(StrEnum):
@@ -72,8 +76,10 @@ class Counts(Struct, kw_only=True):
     """Offers made."""
     missed: int = 0
     declined: int = 0
+    contracted: int = 0
+    """Answers that are work under a contract, call-backs included."""
     inside: int = 0
-    """Answered in the country of the contract."""
+    """Of these, answered in the country of the contract."""
     overrides: int = 0
     talk_ms: int = 0
     """With agents, of calls that were answered on the line or called back."""
@@ -101,6 +107,11 @@ class RunCounts(Struct, kw_only=True):
     """By portfolio id, and ``all``: answered calls by wait, see `WAIT_EDGES_S`."""
     states_ms: dict[str, list[int]] = field(default_factory=dict)
     """By agent status, but for `signed_out`: time spent in it, one number a local hour."""
+    open_days: list[int] = field(default_factory=lambda: [0] * DAY_HOURS)
+    """Days on which anybody called in the local hour."""
+    late: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By portfolio id, and ``all``: calls not answered within the threshold, hang-ups included, by the rule that let
+    them wait; `NOT_QUEUED` where none did at first."""
     days: int = 0
     """Local days that were counted."""
 
@@ -123,9 +134,14 @@ def sum_of(runs: Iterable[RunCounts]) -> RunCounts:
                 into = whole_days.setdefault(name, [Counts() for _ in range(DAY_HOURS)])
                 for mine, theirs in zip(into, hours, strict=True):
                     mine.add(theirs)
+        total.open_days = [a + b for a, b in zip(total.open_days, run.open_days, strict=True)]
         for numbers, whole in ((run.waits, total.waits), (run.states_ms, total.states_ms)):
             for name, values in numbers.items():
                 before = whole.get(name, [0] * len(values))
                 whole[name] = [a + b for a, b in zip(before, values, strict=True)]
+        for name, rules in run.late.items():
+            together = total.late.setdefault(name, {})
+            for rule, count in rules.items():
+                together[rule] = together.get(rule, 0) + count
     total.by_scope = {scope: dict(rows) for scope, rows in scopes.items()}
     return total

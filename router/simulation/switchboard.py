@@ -17,6 +17,7 @@ from router.core.decisions import (
     FallbackCall,
     OfferCall,
     PauseAgent,
+    QueueCall,
     ReleaseAgent,
     ReportPlan,
     Rule,
@@ -45,7 +46,7 @@ from router.core.members import AGENT_SIGNED_OUT
 from router.core.model import CallId, FallbackKind, OrganisationDescription, Ownership
 from router.core.organisation import Organisation, ownership_on
 from router.service.decider import Decider
-from router.simulation.counts import Counts
+from router.simulation.counts import NOT_QUEUED, Counts
 from router.simulation.ledger import Ledger
 from router.simulation.recorder import Recorder
 from router.simulation.scenario import Scenario
@@ -72,7 +73,7 @@ class _Call:
     __slots__ = (
         "arrived_ms", "asked_ms", "asks", "call_id", "caller", "cell", "declines", "hangs_up_ms", "is_callback",
         "is_talking", "is_transferred", "misses", "offer", "offers", "owner_on_shift", "ownership", "patience_ms",
-        "person", "tried",
+        "person", "tried", "waited_for",
     )  # fmt: skip
 
     def __init__(self, caller: DrawnCaller, tried: int, call_id: CallId, arrived_ms: int, cell: Counts) -> None:
@@ -96,6 +97,8 @@ class _Call:
         self.owner_on_shift = False
         """At the arrival."""
         self.hangs_up_ms: int | None = None
+        self.waited_for: str | None = None
+        """The rule that let the call wait at first, or that none did."""
         self.is_callback = False
         self.is_talking = False
         self.is_transferred = False
@@ -239,7 +242,7 @@ class Switchboard:
             call.cell.transferred_lost += 1
             return
         self.ledger.abandoned += 1
-        self.tally.abandoned(call.cell, now_ms - call.arrived_ms)
+        self.tally.abandoned(call.caller.portfolio_id, call.cell, now_ms - call.arrived_ms, call.waited_for)
         if call.tried < len(call.caller.again):
             after_ms = call.caller.again[call.tried][0]
             self.later(now_ms + after_ms, _Again(call.caller, call.tried + 1))
@@ -288,6 +291,10 @@ class Switchboard:
         if kind is OfferCall:
             assert isinstance(decision, OfferCall)
             self._offered(decision, now_ms)
+        elif kind is QueueCall:
+            assert isinstance(decision, QueueCall)
+            queued = self.calls[decision.call_id]
+            queued.waited_for = queued.waited_for or decision.rule
         elif kind is ConnectCall:
             assert isinstance(decision, ConnectCall)
             self._announce(decision, now_ms)
@@ -319,6 +326,7 @@ class Switchboard:
     def _offered(self, offer: OfferCall, now_ms: int) -> None:
         call = self.calls[offer.call_id]
         call.offer = offer
+        call.waited_for = call.waited_for or NOT_QUEUED
         person = call.person = self._people[offer.agent_id]
         self.tally.offered(person, call.cell, now_ms)
         rings_ms = call.caller.rings_ms
@@ -394,6 +402,7 @@ class Switchboard:
         cells = self.tally.connected(person, call.cell, None if contract is None else contract.contract_id, now_ms)
         if contract is not None:
             for cell in cells:
+                cell.contracted += 1
                 cell.inside += offer.agent_country in contract.countries
                 cell.overrides += is_override
         if call.is_callback:
@@ -404,7 +413,13 @@ class Switchboard:
             wait_ms = now_ms - call.arrived_ms
             self.ledger.answered_on_line(wait_ms)
             self.tally.answered(
-                call.caller.portfolio_id, person, call.ownership, cells, wait_ms, owner_on_shift=call.owner_on_shift
+                call.caller.portfolio_id,
+                person,
+                call.ownership,
+                cells,
+                wait_ms,
+                owner_on_shift=call.owner_on_shift,
+                waited_for=call.waited_for,
             )
         if call.asked_ms is not None:
             self.ledger.met += 1

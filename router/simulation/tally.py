@@ -5,7 +5,7 @@ All figures are sums of cells, made in the end (`counts.RunCounts`).
 """
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import date
 from typing import Final
@@ -13,7 +13,7 @@ from typing import Final
 from router.core.members import AGENT_IN_CALL, AGENT_NOT_READY, AGENT_OFFERED, AGENT_SIGNED_OUT, AGENT_WRAP_UP
 from router.core.model import AgentId, AgentStatus, OrganisationDescription, Ownership, PortfolioId, SiteId, TeamId
 from router.core.organisation import Organisation
-from router.simulation.counts import DAY_HOURS, WAIT_EDGES_S, Counts, RunCounts, Scope
+from router.simulation.counts import DAY_HOURS, NOT_QUEUED, WAIT_EDGES_S, Counts, RunCounts, Scope
 
 __all__ = ["Person", "Tally"]
 
@@ -102,6 +102,9 @@ class Tally:
         self._live: set[int] = set()
         """Of the cells that count: calls of the warm-up have others, for as long as they last."""
         self._waits: defaultdict[PortfolioId, list[int]] = defaultdict(lambda: [0] * (len(_EDGES_MS) + 1))
+        self._late: dict[str, Counter[str]] = {}
+        self._open: list[set[int]] = [set() for _ in range(DAY_HOURS)]
+        """By hour: numbers of the days on which anybody called then."""
         for place in self._places.values():
             place.begin()
         for person in self.people.values():
@@ -192,6 +195,7 @@ class Tally:
         """A call of a portfolio; its cell."""
         if now_ms >= self._until_ms:
             self._turn(now_ms)
+        self._open[self._hour].add(self._days)
         key = portfolio_id, self._hour
         cell = self._cells.get(key)
         if cell is None:
@@ -233,9 +237,12 @@ class Tally:
         wait_ms: int,
         *,
         owner_on_shift: bool,
+        waited_for: str | None,
     ) -> None:
         """On the line, for the first time."""
         is_soon = wait_ms <= self._soon_ms
+        if not is_soon:
+            self._is_late(portfolio_id, cells[0], waited_for)
         is_own = self._own_team[portfolio_id] == person.team_id
         owner = ownership.owner if ownership is not None else None
         for cell in cells:
@@ -253,17 +260,27 @@ class Tally:
         if id(cells[0]) in self._live:
             self._waits[portfolio_id][bisect_left(_EDGES_MS, wait_ms)] += 1
 
-    def abandoned(self, cell: Counts, wait_ms: int) -> None:
+    def abandoned(self, portfolio_id: PortfolioId, cell: Counts, wait_ms: int, waited_for: str | None) -> None:
+        self._is_late(portfolio_id, cell, waited_for)
         cell.abandoned += 1
         cell.wait_all_ms += wait_ms
         cell.abandoned_soon += wait_ms <= self._soon_ms
         cell.abandoned_short += wait_ms <= self._short_ms
 
+    def _is_late(self, portfolio_id: PortfolioId, cell: Counts, waited_for: str | None) -> None:
+        if id(cell) in self._live:
+            for name in (portfolio_id, _ALL):
+                self._late.setdefault(name, Counter())[waited_for or NOT_QUEUED] += 1
+
     # --- In the end ---
 
     def counts(self) -> RunCounts:
         """All that was counted."""
-        counted = RunCounts(days=self._days)
+        counted = RunCounts(
+            days=self._days,
+            open_days=[len(days) for days in self._open],
+            late={name: dict(sorted(rules.items())) for name, rules in sorted(self._late.items())},
+        )
         scopes = {scope: defaultdict[str, Counts](Counts) for scope in Scope}
         total = scopes[Scope.ALL][_ALL]
         hours = counted.by_hour

@@ -137,3 +137,16 @@ def test_replications_add_up(run: Run, scenario: Scenario, description: Organisa
     assert added(both.teams_by_hour["roma"], "answered") == [
         run.counts.by_scope[Scope.TEAM]["roma"].answered + other.counts.by_scope[Scope.TEAM]["roma"].answered
     ]
+
+
+def test_late_calls_are_those_of_variant_c_each_with_a_reason(run: Run) -> None:
+    counts = run.counts
+
+    for name, of in {"all": counts.total, **counts.by_scope[Scope.PORTFOLIO]}.items():
+        assert sum(counts.late[name].values()) == of.answered + of.abandoned - of.answered_soon
+    assert "all_busy" in counts.late["all"]
+
+
+def test_days_on_which_anybody_called_are_counted_hour_by_hour(run: Run) -> None:
+    """From Thursday to Sunday, while some portfolio is open: from eight to twenty-two."""
+    assert run.counts.open_days == [4 if 8 <= hour < 22 else 0 for hour in range(24)]
