@@ -196,9 +196,10 @@ class _Finder:
     def _all_people(self, window: Window) -> Iterator[str]:
         found = self._capacity.of_all(window)
         if found is not None:
+            people, work = _rounded(found.staffed), _rounded(found.load)
             yield (
-                f"All teams together were {_share_words(found.occupancy)} busy {_then(window)}: {found.staffed:.0f} "
-                f"agents staffed for {found.load:.0f} erlangs of work that all callers bring."
+                f"All teams together were {_share_words(found.occupancy)} busy {_then(window)}: {people} agents "
+                f"staffed for {work} erlangs of work that all callers bring."
             )
 
     # --- One portfolio ---
@@ -422,6 +423,11 @@ def _level_words(hours: Sequence[Counts]) -> str:
 
 def _share(part: int, whole: int) -> str:
     return _share_words(part / whole) if whole else "no data"
+
+
+def _rounded(number: float) -> str:
+    """Of many, the tenth of one is nothing."""
+    return f"{number:.0f}" if number >= 20 else f"{number:.1f}"
 
 
 def _share_words(share: float) -> str:
