@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from router.core.model import OrganisationDescription
+from router.core.organisation import Organisation
+from router.experiments.findings import Cause, findings_of
 from router.organisation_files import load_organisation
 from router.simulation.centre import Run, play
 from router.simulation.counts import Counts, Scope
@@ -83,3 +85,16 @@ def test_the_group_with_vacant_posts_is_found_in_the_figures(run: Run) -> None:
     assert min(there, key=there.__getitem__) == "13"
     assert max(waits, key=waits.__getitem__) == "13"
     assert counts.by_scope[Scope.PORTFOLIO]["gold-13"].arrived > 100
+
+
+def test_the_findings_name_the_group_and_its_vacant_posts(run: Run, description: OrganisationDescription) -> None:
+    """From one Tuesday: what the page of a week begins with."""
+    findings = findings_of(Organisation(description), [run.counts])
+
+    of_group = [each for each in findings.badly_served if each.team_id == "aquila-13"]
+    assert {each.cause for each in of_group} >= {Cause.PEOPLE}
+    assert any("more than they can do" in sentence for each in of_group for sentence in each.why)
+    groups = [short for short in findings.short_teams if short.team_id.startswith("aquila")]
+    assert groups[0].team_id == "aquila-13"
+    assert groups[0].load > groups[0].staffed
+    assert 12 <= groups[0].first_hour < groups[0].until_hour <= 21
