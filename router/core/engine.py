@@ -24,7 +24,7 @@ from router.core.errors import EventRejected, OrganisationError, Rejection
 from router.core.explain import Explanation, explain_call, shut_words
 from router.core.gates import Gates
 from router.core.holds import hold_until_ms
-from router.core.matching import choose_agent, personal_opens_ms
+from router.core.matching import choose_agent, choose_spare_agent, personal_opens_ms
 from router.core.members import (
     AGENT_ACCEPTED,
     AGENT_IDLE,
@@ -79,7 +79,7 @@ from router.core.snapshot import (
     restore_roster,
     roster_state,
 )
-from router.core.state import AgentRecord, CallRecord, Group, Offer, PortfolioRecord
+from router.core.state import AgentRecord, CallRecord, Group, Offer, PortfolioRecord, TeamRecord
 from router.core.summary import CallView, EngineSummary, summarise
 from router.core.tallies import Tallies
 from router.core.values import NOTHING, Block, BlockReason, Requirement
@@ -93,6 +93,7 @@ _RULE_OF_STRATEGY: Final = {
     Strategy.LEAST_OCCUPIED: Rule.LEAST_OCCUPIED,
     Strategy.MOST_SKILLED: Rule.MOST_SKILLED,
     Strategy.LEAST_FLEXIBLE: Rule.LEAST_FLEXIBLE,
+    Strategy.IDLEST_TEAM: Rule.IDLEST_TEAM,
 }
 
 # Why a call waits although somebody is idle.
@@ -348,11 +349,11 @@ class Engine:
     def _look_abroad(self) -> None:
         """Gates may have opened: idle agents behind them look for calls that they might not have before."""
         for group in self._gated_groups():
-            if not len(group.waiting) or group.idle.head() is None:
+            if not self._waiting.has_calls_for(group) or group.idle.head() is None:
                 continue
             for agent in sorted(set(group.idle.living()), key=lambda idle: (idle.idle_since_ms, idle.agent_id)):
                 is_served = self._look_for(agent)
-                if not is_served and not any(call.blocked or call.people for call in group.waiting.living()):
+                if not is_served and not any(call.blocked or call.people for call in self._waiting.calls_for(group)):
                     # What is shut to one of them is shut to all.
                     break
         # An owner or backup may be the only one of the group whom a call reaches yet.
@@ -479,7 +480,12 @@ class Engine:
                     break
                 agent = choose_agent(ring, call, self._gates, now)
                 if agent is not None:
-                    self._offer(call, agent, self._rule_of_ring(call, agent))
+                    self._offer(call, agent, self._rule_of_ring(call, agent, _RULE_OF_STRATEGY[call.plan.strategy]))
+                    return
+            if call.plan.spare:
+                agent = choose_spare_agent(call, self._gates, now)
+                if agent is not None:
+                    self._offer(call, agent, self._rule_of_ring(call, agent, Rule.SPARE))
                     return
         limit = self._limit_reached(call)
         if limit is not None:
@@ -502,14 +508,14 @@ class Engine:
             return RULE_SHARE_OVERRIDE
         return RULE_OWNER if person is call.owner else RULE_BACKUP
 
-    def _rule_of_ring(self, call: CallRecord, agent: AgentRecord) -> Rule:
+    def _rule_of_ring(self, call: CallRecord, agent: AgentRecord, otherwise: Rule) -> Rule:
         gates = self._gates
         if gates.are_any:
             if gates.is_override(call, agent.group, self._now):
                 return RULE_SHARE_OVERRIDE
             if gates.is_spill(call, agent.group):
                 return Rule.SPILL
-        return _RULE_OF_STRATEGY[call.plan.strategy]
+        return otherwise
 
     def _waive_if_due(self, call: CallRecord) -> bool:
         """Let the call go where it might not before, if it has waited long enough."""
@@ -568,7 +574,7 @@ class Engine:
                 agent = choose_agent(ring, call, self._gates, now)
                 if agent is not None:
                     self._waiting.leave(call)
-                    self._offer(call, agent, self._rule_of_ring(call, agent))
+                    self._offer(call, agent, self._rule_of_ring(call, agent, _RULE_OF_STRATEGY[call.plan.strategy]))
                     return
             self._waiting.widen(call, now)
         if call.status is CALL_WAITING and self._gates.are_any and self._waive_if_due(call):
@@ -1201,10 +1207,26 @@ class Engine:
         found = self._waiting.first_for(agent, self._now)
         if found is None:
             self._roster.rest(agent, self._now)
+            if agent.team.can_spare:
+                self._lend(agent.team)
             return
         call, rule = found
         self._waiting.leave(call)
         self._offer(call, agent, rule)
+
+    def _lend(self, team: TeamRecord) -> None:
+        """The team can spare an agent. Whoever came to rest has found no call; a colleague of other skills may."""
+        first = None
+        for group in self._roster.groups_of(team):
+            if group.early is not None and len(group.early) and group.idle.head() is not None:
+                head = group.early.first(self._is_helped)
+                if head is not None and (first is None or head[:3] < first[:3]):
+                    first = head
+        if first is not None:
+            self._route_again(first[4])
+
+    def _is_helped(self, call: CallRecord) -> bool:
+        return choose_spare_agent(call, self._gates, self._now) is not None
 
     def _status_over(self, agent: AgentRecord) -> None:
         """The deadline of an agent's status has come."""

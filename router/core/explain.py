@@ -174,6 +174,10 @@ def _answer(view: _View, agent: AgentRecord) -> AgentAnswer:
     if opens > at_ms - call.arrived_ms:
         waited = _seconds(at_ms - call.arrived_ms)
         detail = f"may be offered the call after {_seconds(opens)} of waiting; it had waited {waited}"
+        if any(member.group is agent.group for member in call.plan.spare):
+            if is_waiting and agent.team.can_spare and agent.status is AgentStatus.IDLE:
+                return answer(*_as_of_state(view, agent))
+            detail += f", or while more than {agent.team.team.keep_idle} of team {agent.team.team.team_id} are idle"
         return answer(Verdict.NOT_YET, detail, call.arrived_ms + opens)
     return answer(*_as_of_state(view, agent))
 

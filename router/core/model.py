@@ -123,6 +123,7 @@ class Strategy(StrEnum):
     LEAST_OCCUPIED = "least_occupied"
     MOST_SKILLED = "most_skilled"
     LEAST_FLEXIBLE = "least_flexible"
+    IDLEST_TEAM = "idlest_team"
 
 
 class OwnerMode(StrEnum):
@@ -207,6 +208,8 @@ class Team(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     strategy: Strategy = Strategy.LONGEST_IDLE
     own_first: bool = False
     """A freed agent takes calls of own clients, then of portfolios owned by the team, before rank decides."""
+    keep_idle: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    """While more of its agents than this are idle, the team helps at once where it would help after a wait."""
     backups: tuple[Link, ...] = ()
     # 20 s is four to five rings of a phone.
     offer_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 20

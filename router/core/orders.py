@@ -33,6 +33,8 @@ def offer_path(call: CallRecord, agent: AgentRecord, rule: Rule) -> tuple[int, t
         who = RULE_OWNER if agent is call.owner else RULE_BACKUP
         return 0, (_client(call), f"{who} agent {agent.agent_id}")
     index, member = call.plan.ring_of[agent.group]
+    if rule is Rule.SPARE:
+        member = next(spare for spare in call.plan.spare if spare.group is agent.group)
     return index + 1, (_client(call), *member.hops, f"agent {agent.agent_id}")
 
 

@@ -304,6 +304,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     },
     "Group": {
         "country": "in the key",
+        "early": "the waiting calls that it may have while its team can spare agents",
         "idle": "its agents who are free",
         "idle_by_occupancy": "as `by_occupancy`; by what is kept with its agents who are free",
         "levels": "in the key",
@@ -315,6 +316,8 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "TeamRecord": {
         "connect_timeout_ms": "of the team",
         "cooldown_ms": "of the team",
+        "idle": "counted",
+        "keep_idle": "of the team",
         "offer_timeout_ms": "of the team",
         "own_first": "of the team",
         "presence_lease_ms": "of the team",

@@ -46,6 +46,7 @@ def descriptions(draw: Callable[[Any], Any]) -> OrganisationDescription:
         {
             "strategy": st.sampled_from(Strategy),
             "own_first": st.booleans(),
+            "keep_idle": st.sampled_from([None, None, 0, 1]),
             "wrap_up_s": st.sampled_from([0, 5]),
             "cooldown_s": st.sampled_from([0, 7, 30]),
             "misses_max": st.sampled_from([1, 2]),
