@@ -2,9 +2,9 @@
 
 import argparse
 
-from benchmarks import engine, recovery
+from benchmarks import engine, quality, recovery
 
-BENCHMARKS = {"engine": engine.main, "recovery": recovery.main}
+BENCHMARKS = {"engine": engine.main, "quality": quality.main, "recovery": recovery.main}
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from benchmarks import recovery
+from benchmarks import quality, recovery
 from benchmarks.engine import TINY, Report, as_table, run
 
 PROJECT = Path(__file__).parents[1]
@@ -106,3 +106,65 @@ def test_recovery_table_names_machine_and_seed(recovered: recovery.Report) -> No
     assert recovered.processor in text
     assert f"seed {recovered.seed}" in text
     assert recovered.digest in text
+
+
+@pytest.fixture(scope="module")
+def compared() -> quality.Report:
+    return quality.run(quality.TINY)
+
+
+def test_every_rule_meets_the_same_callers(compared: quality.Report) -> None:
+    for scenario in compared.scenarios:
+        assert scenario.rows[0].rule == "longest idle"
+        assert len({row.rule for row in scenario.rows}) == len(scenario.rows)
+        rows = {row.rule: row for row in scenario.rows}
+        # Whoever is asked first among agents of equal penalty, no caller waits a moment more or less.
+        assert rows["penalties, rrmemory"].wait_s == rows["penalties, leastrecent"].wait_s
+
+
+def test_no_rule_reaches_beyond_the_bound(compared: quality.Report) -> None:
+    for scenario in compared.scenarios:
+        for row in scenario.rows:
+            assert 0 < row.of_bound <= 1
+            assert row.service_level <= scenario.service_level_bound <= 1
+            assert row.service_level <= 1 - row.abandoned
+
+
+def test_thresholds_trade_waits_for_owners(compared: quality.Report) -> None:
+    (six, _) = compared.scenarios
+    thresholds = [row for row in six.rows if row.rule.startswith("own ")]
+
+    assert [row.owner_share for row in thresholds] == sorted(row.owner_share for row in thresholds)
+    assert thresholds[-1].owner_share == 1
+    assert thresholds[0].wait_s < thresholds[-1].wait_s
+
+
+def test_the_comparison_does_not_depend_on_the_run(compared: quality.Report) -> None:
+    command = [sys.executable, "-m", "benchmarks", "quality", "--tiny", "--json"]
+    environment = {**os.environ, "PYTHONHASHSEED": "2"}
+
+    output = subprocess.run(command, cwd=PROJECT, env=environment, check=True, capture_output=True).stdout
+
+    assert msgspec.json.decode(output, type=quality.Report).digest == compared.digest
+
+
+def test_quality_tables_name_bounds_machine_and_seed(compared: quality.Report) -> None:
+    console = Console(width=200)
+
+    with console.capture() as capture:
+        for table in quality.as_tables(compared):
+            console.print(table)
+
+    text = capture.get()
+    assert "(clairvoyant)" in text
+    assert "(Erlang-A)" in text
+    assert compared.processor in text
+    assert f"seed {compared.seed}" in text
+    assert compared.digest in text
+
+
+def test_without_scipy_the_comparison_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+
+    with pytest.raises(SystemExit, match="pip install"):
+        quality.main(tiny=True, as_json=False)
