@@ -161,6 +161,19 @@ def test_no_plan_answers_more_than_the_bound(rows: list[tuple[int, int, int, int
     assert bound >= best_of_all(model, draw, within_ms=within_ms, step_ms=5_000)
 
 
+def test_agent_may_take_the_next_caller_in_the_slot_in_which_a_talk_ends() -> None:
+    """From 12 s on the agent is free, and at 13 s the second caller comes, who will not wait."""
+    draw = callers((0, 0, 12, 0), (0, 13, 10, 0))
+
+    assert answered_at_most(one_team(1), draw, within_ms=20_000) == 2
+
+
+def test_two_callers_who_will_not_wait_need_two_agents() -> None:
+    draw = callers((0, 0, 12, 0), (0, 6, 12, 0))
+
+    assert [answered_at_most(one_team(agents), draw, within_ms=20_000) for agents in (1, 2)] == [1, 2]
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("within_ms", [20_000, None])
 def test_no_rule_beats_the_bound(seed: int, within_ms: int | None) -> None:
