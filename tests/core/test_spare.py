@@ -1,12 +1,13 @@
 """A team that helps at once while it can spare agents: ``keep_idle``."""
 
 import pytest
+from msgspec.structs import replace
 
 from router.core import Engine
 from router.core.decisions import Rule
-from router.core.events import PlaceRequested
+from router.core.events import OrganisationChanged, PlaceRequested
 from router.core.explain import Verdict
-from router.core.model import Area, Membership, OrganisationDescription, PlacePolicy, SiteId, Strategy
+from router.core.model import Area, Membership, OrganisationDescription, PlacePolicy, SiteId, Strategy, TeamId
 from tests.core.builders import (
     SITE,
     Bench,
@@ -228,16 +229,36 @@ def test_explanation_says_when_the_team_would_help() -> None:
 
 
 def test_restored_engine_helps_the_calls_that_waited() -> None:
-    description = neighbours(keep_idle=0)
-    bench = crowded(keep_idle=0)
-    for number in range(3):
+    """It knows that Pola is idle: with Pia there are two, one more than are kept."""
+    bench = crowded(keep_idle=1)
+    for number in range(2):
         bench.talk(11, f"p{number}", "K2")
     bench.arrive(20, "c1", "K1")
     state, past = bench.engine.state_in_parts()
 
-    bench.engine = Engine.restored(description, state, past)
+    bench.engine = Engine.restored(neighbours(keep_idle=1), state, past)
 
     assert offers(bench.end(25, "p0")) == {"c1": "pia"}
+
+
+def test_new_version_of_the_organisation_says_anew_what_is_kept() -> None:
+    """Nobody is kept any more; and whoever changes teams counts where they are now."""
+    bench = crowded(keep_idle=3)
+    bench.arrive(20, "c1", "K1")
+    bench.arrive(21, "c2", "K1")
+    before = neighbours(keep_idle=1)
+    changed = replace(
+        before,
+        agents=tuple(
+            replace(person, team_id=TeamId("aquila")) if person.agent_id == "pola" else person
+            for person in before.agents
+        ),
+    )
+
+    decisions = bench.at(25, OrganisationChanged(description=changed))
+
+    assert offers(decisions) == {"c1": "pola", "c2": "pia"}
+    assert offers(bench.arrive(26, "c3", "K1")) == {}
 
 
 def test_team_behind_a_gate_helps_when_the_gate_opens() -> None:
