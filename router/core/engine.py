@@ -1207,7 +1207,8 @@ class Engine:
         found = self._waiting.first_for(agent, self._now)
         if found is None:
             self._roster.rest(agent, self._now)
-            if agent.team.can_spare:
+            # Most teams keep nothing, and an attribute is read sooner than a property.
+            if agent.team.keep_idle is not None and agent.team.can_spare:
                 self._lend(agent.team)
             return
         call, rule = found

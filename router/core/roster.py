@@ -249,10 +249,10 @@ class Roster:
         # Most changes are between two ways of being at work.
         if _is_staffed(status) is not was_staffed:
             agent.group.staffed += -1 if was_staffed else 1
-        if status is AGENT_IDLE:
-            agent.team.idle += before is not AGENT_IDLE
-        elif before is AGENT_IDLE:
+        if before is AGENT_IDLE:
             agent.team.idle -= 1
+        if status is AGENT_IDLE:
+            agent.team.idle += 1
         history = agent.history
         history.append((now_ms, status, reason))
         if len(history) >= 2 * HISTORY_MAX:
