@@ -2,9 +2,14 @@
 
 import argparse
 
-from benchmarks import engine, quality, recovery
+from benchmarks import engine, owner_wait, quality, recovery
 
-BENCHMARKS = {"engine": engine.main, "quality": quality.main, "recovery": recovery.main}
+BENCHMARKS = {
+    "engine": engine.main,
+    "owner_wait": owner_wait.main,
+    "quality": quality.main,
+    "recovery": recovery.main,
+}
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ from router.core import OrganisationError, Problem, RouterError
 from router.core.decisions import Decision
 from router.core.events import AgentEvent
 from router.core.explain import Explanation
-from router.core.model import CallId, OrganisationDescription, OwnerMode, PortfolioId
+from router.core.model import CallId, OrganisationDescription, OwnerMode, OwnerWait, PortfolioId
 from router.core.organisation import Organisation
 from router.experiments.commands import CsvOption, ReportOption, simulate
 from router.experiments.compare_commands import compare, show_comparison
@@ -465,6 +465,15 @@ def replay(
     owner_wait_s: Annotated[
         int, typer.Option(min=0, max=86_400, metavar="SECONDS", help="How long a call may be held for its owner.")
     ] = 0,
+    owner_worth_s: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=86_400,
+            metavar="SECONDS",
+            help="Predict the owner wait: an answer by the owner is worth so many seconds of waiting.",
+        ),
+    ] = None,
     own_first: Annotated[bool, typer.Option(help="Freed agents take calls of own clients first.")] = True,
     against: Annotated[
         list[str] | None,
@@ -488,6 +497,13 @@ def replay(
     policy = ReplayPolicy(
         owners=owners, owner_mode=owner_mode, owner_wait_s=owner_wait_s, own_first=own_first and owners
     )
+    if owner_worth_s is not None:
+        if owner_wait_s == 0 or owner_mode is OwnerMode.STRICT:
+            raise UsageError(
+                "--owner-worth-s predicts how long it pays to wait for an owner who is preferred: say how long that "
+                "may be at most (--owner-wait-s 300), and leave --owner-mode at prefer"
+            )
+        policy = msgspec.structs.replace(policy, owner_wait=OwnerWait.PREDICTED, owner_worth_s=owner_worth_s)
     others = policies_against(against or [], policy)
     columns = _mapping_for(log, mapping)
     with working("reading the log", json):

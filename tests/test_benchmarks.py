@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from benchmarks import quality, recovery
+from benchmarks import owner_wait, quality, recovery
 from benchmarks.engine import TINY, Report, as_table, run
 
 PROJECT = Path(__file__).parents[1]
@@ -168,3 +168,41 @@ def test_without_scipy_the_comparison_says_what_to_install(monkeypatch: pytest.M
 
     with pytest.raises(SystemExit, match="pip install"):
         quality.main(tiny=True, as_json=False)
+
+
+@pytest.fixture(scope="module")
+def waits() -> owner_wait.Report:
+    return owner_wait.run(owner_wait.TINY)
+
+
+def test_owner_waits_are_compared_at_equal_mean_wait_and_at_equal_share(waits: owner_wait.Report) -> None:
+    (case,) = waits.cases
+    assert {each.kind for each in case.policies} == {"everybody", "fixed", "predicted", "clairvoyant"}
+    assert case.calls > 1_000
+    assert any(each.more_share is not None and each.less_wait_s is not None for each in case.policies)
+    for each in case.policies:
+        assert 0 < each.owner_share < 1
+        assert each.mean_wait_s > 0
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_owner_waits_are_the_same_in_every_run(waits: owner_wait.Report, hash_seed: str) -> None:
+    command = [sys.executable, "-m", "benchmarks", "owner_wait", "--tiny", "--json"]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+
+    output = subprocess.run(command, cwd=PROJECT, env=environment, check=True, capture_output=True).stdout
+
+    assert msgspec.json.decode(output, type=owner_wait.Report).cases == waits.cases
+
+
+def test_owner_wait_table_and_figure_show_every_policy(waits: owner_wait.Report) -> None:
+    console = Console(width=200)
+
+    with console.capture() as capture:
+        console.print(owner_wait.as_table(waits, waits.cases[0]))
+
+    text = capture.get()
+    assert waits.cases[0].digest in text
+    for each in waits.cases[0].policies:
+        assert each.policy in text
+    assert owner_wait.frontier_figure(waits) == owner_wait.frontier_figure(waits)

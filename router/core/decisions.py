@@ -159,6 +159,8 @@ class QueueCall(CallDecision, frozen=True, kw_only=True):
     """1 is next among the waiting calls of the portfolio."""
     expected_wait_ms: int | None
     """An estimate, see `matching.expected_wait_ms`; None while nobody who could answer is signed in."""
+    detail: str = ""
+    """In words, for a call held for its owner whose wait is predicted: what was weighed."""
 
 
 class FallbackCall(CallDecision, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ from router.core.model import (
 )
 from router.core.organisation import satisfied_after_ms
 from router.core.plans import Shortfall, shortfall
-from router.core.state import HISTORY_MAX, AgentRecord, CallRecord, Group
+from router.core.state import HISTORY_MAX, NEVER_MS, AgentRecord, CallRecord, Group
 
 __all__ = ["AgentAnswer", "Explanation", "StepAnswer", "Verdict", "explain_call", "shut_words"]
 
@@ -274,9 +274,7 @@ def _is_backup(agent: AgentRecord, call: CallRecord) -> bool:
 
 def _hold_end(call: CallRecord) -> int | None:
     # A strict hold has no end of its own.
-    portfolio = call.portfolio.portfolio
-    ends = call.arrived_ms + portfolio.owner_wait_s * 1000
-    return call.held_until_ms if call.held_until_ms == ends else None
+    return call.held_until_ms if call.held_until_ms != NEVER_MS else None
 
 
 def _seconds(milliseconds: int) -> str:

@@ -85,7 +85,7 @@ def connect_call(call: CallRecord, offer: Offer, now_ms: int, told: Told) -> Con
     )
 
 
-def queue_call(call: CallRecord, rule: Rule, *, position: int, handling_ms: int, now_ms: int) -> QueueCall:
+def queue_call(call: CallRecord, rule: Rule, *, position: int, handling_ms: int, detail: str, now_ms: int) -> QueueCall:
     """*handling_ms* is the mean handling time of the portfolio's owner team."""
     if call.held_until_ms is not None and call.owner is not None:
         free_ms = expected_free_ms(call.owner, now_ms)
@@ -103,6 +103,7 @@ def queue_call(call: CallRecord, rule: Rule, *, position: int, handling_ms: int,
         portfolio_id=call.portfolio.portfolio.portfolio_id,
         position=position,
         expected_wait_ms=expected_ms,
+        detail=detail,
     )
 
 

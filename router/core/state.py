@@ -7,7 +7,7 @@ records here say how it stands. Times are milliseconds since the epoch.
 from typing import Final
 
 from router.core.decisions import Rule
-from router.core.handling import RecentMean
+from router.core.handling import HangUps, RecentMean, TalkTimes
 from router.core.members import AGENT_SIGNED_OUT, CALL_WAITING
 from router.core.model import (
     Agent,
@@ -277,13 +277,15 @@ class TeamRecord:
 
     __slots__ = (
         "connect_timeout_ms", "cooldown_ms", "handling", "idle", "keep_idle", "offer_timeout_ms", "own_first",
-        "presence_lease_ms", "talk_lease_ms", "team", "team_id", "wrap_up_ms",
+        "presence_lease_ms", "talk", "talk_lease_ms", "team", "team_id", "wrap_up_ms",
     )  # fmt: skip
 
     def __init__(self, team: Team) -> None:
         self.handling = RecentMean()
         self.idle = 0
         """How many of its agents are idle."""
+        self.talk: TalkTimes | None = None
+        """Learnt while some portfolio predicts the owner wait; None: not yet."""
         self.follow(team)
 
     def follow(self, team: Team) -> None:
@@ -324,6 +326,7 @@ class PortfolioRecord:
     __slots__ = (
         "arrived",
         "company",
+        "hang_ups",
         "head_start_ms",
         "outcomes",
         "owner_team_id",
@@ -339,6 +342,8 @@ class PortfolioRecord:
         """Waiting calls as (rank, call id), sorted: the position in the queue is an index into it."""
         self.arrived = 0
         self.outcomes = dict.fromkeys(Outcome, 0)
+        self.hang_ups = HangUps()
+        """Learnt while the portfolio predicts the owner wait."""
 
     def follow(self, portfolio: Portfolio, company: str) -> None:
         """Take over a new version of the portfolio."""
@@ -358,7 +363,8 @@ class AgentRecord:
         "agent", "agent_id", "busy_ms", "busy_since_ms", "call", "country", "deadline_ms", "entry", "entry_ms",
         "group", "handling", "held", "history", "idle_since_ms", "is_suspect", "lease_ms", "lease_timer",
         "lease_until_ms", "leaving", "misses", "next_reason", "occupancy_ppm", "personal", "reason", "removed",
-        "seat", "sequence", "session", "signed_in_ms", "site", "stage", "stamp", "status", "team", "timer",
+        "seat", "sequence", "session", "signed_in_ms", "site", "stage", "stamp", "status", "talk", "team",
+        "timer",
     )  # fmt: skip
 
     def __init__(self, agent: Agent, team: TeamRecord, group: Group) -> None:
@@ -395,6 +401,8 @@ class AgentRecord:
         self.held: dict[CallId, CallRecord] = {}
         """Calls that wait for this owner alone."""
         self.handling = RecentMean()
+        self.talk: TalkTimes | None = None
+        """As `TeamRecord.talk`."""
         self.stage: Stage | None = None
         """What counts the handling of the last call until its wrap-up is over."""
         self.stamp = 0

@@ -8,7 +8,7 @@ of those whom the team helps early.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from router.core.decisions import Rule
 from router.core.gates import Gates
@@ -107,23 +107,36 @@ class WaitingRoom:
                 group.waiting.push(_class_of(call, group.team, None), call.rank_ms, call.call_id, call)
             call.rings_open += 1
 
-    def first_for(self, agent: AgentRecord, now_ms: int) -> tuple[CallRecord, Rule] | None:
-        """The call that the freed agent takes, and by which rule; None: none reaches the agent now."""
+    def first_for(
+        self, agent: AgentRecord, now_ms: int, spares: Callable[[CallRecord], bool] | None = None
+    ) -> tuple[CallRecord, Rule] | None:
+        """The call that the freed agent takes, and by which rule; None: none reaches the agent now.
+
+        *spares* says of each call that would be taken whether it is left for somebody else.
+        """
         gates, group = self._gates, agent.group
         waiting = group.waiting
         entry = waiting.head()
-        if entry is not None and (gates.are_any or entry[4].is_blocked(agent)):
-            entry = waiting.first(lambda call: self._may_have(agent, call, now_ms))
+        if entry is not None and (gates.are_any or spares is not None or entry[4].is_blocked(agent)):
+            entry = waiting.first(
+                lambda call: self._may_have(agent, call, now_ms) and (spares is None or not spares(call))
+            )
         if agent.personal is not None:
             # Where the agent sits may have changed since the call was put here.
             personal = agent.personal.first(
-                lambda call: personal_opens_ms(call, agent) is not None and self._may_have(agent, call, now_ms)
+                lambda call: (
+                    personal_opens_ms(call, agent) is not None
+                    and self._may_have(agent, call, now_ms)
+                    and (spares is None or not spares(call))
+                )
             )
             if personal is not None and (entry is None or personal[:3] <= entry[:3]):
                 entry = personal
         is_early = False
         if entry is None and group.early is not None and group.team.can_spare:
-            entry = group.early.first(lambda call: self._may_have(agent, call, now_ms))
+            entry = group.early.first(
+                lambda call: self._may_have(agent, call, now_ms) and (spares is None or not spares(call))
+            )
             is_early = True
         if entry is None:
             return None

@@ -39,6 +39,7 @@ from router.core.model import (
     FallbackKind,
     Membership,
     OrganisationDescription,
+    OwnerWait,
     PlacePolicy,
     PortfolioId,
     ShareLimit,
@@ -66,7 +67,9 @@ AGENTS = {f"{site_id[0]}{number}": site_id for site_id in COUNTRIES for number i
 GOLD = PortfolioId("gold")
 
 
-def centre(*, guarantee: int, move: bool, keep_idle: int | None = None, **terms: Any) -> OrganisationDescription:
+def centre(
+    *, owner_wait: OwnerWait, guarantee: int, move: bool, keep_idle: int | None = None, **terms: Any
+) -> OrganisationDescription:
     """Three agents each in Lecce, Iasi and Tirana; Iasi is abroad for the contract and inside for a caller who asks.
 
     Where teams keep agents, Lecce and Tirana help gold at once while they can spare some, else after 10 and 15 s.
@@ -87,6 +90,9 @@ def centre(*, guarantee: int, move: bool, keep_idle: int | None = None, **terms:
                 "iasi",
                 link("tirana", far_s),
                 fallback=Fallback(FallbackKind.NUMBER, "119"),
+                owner_wait=owner_wait,
+                owner_wait_s=60,
+                owner_worth_s=300,
             ),
             portfolio("iron", "iasi", "tirana", max_wait_s=90, fallback=Fallback(FallbackKind.PORTFOLIO, "gold")),
         ],
@@ -163,6 +169,7 @@ ACTIONS = st.lists(
     then=st.sampled_from(ShareLimit),
     unit=st.sampled_from(ShareUnit),
     keep_idle=st.sampled_from([None, 0, 1]),
+    owner_wait=st.sampled_from(OwnerWait),
 )
 def test_the_law_holds_nobody_is_forgotten_and_all_that_was_promised_is_settled(
     actions: list[tuple[int, int, float]],
@@ -172,8 +179,10 @@ def test_the_law_holds_nobody_is_forgotten_and_all_that_was_promised_is_settled(
     then: ShareLimit,
     unit: ShareUnit,
     keep_idle: int | None,
+    owner_wait: OwnerWait,
 ) -> None:
-    day = Day(centre(guarantee=guarantee, move=move, keep_idle=keep_idle, target_bp=target_bp, then=then, unit=unit))
+    terms = {"target_bp": target_bp, "then": then, "unit": unit}
+    day = Day(centre(owner_wait=owner_wait, guarantee=guarantee, move=move, keep_idle=keep_idle, **terms))
     day.until(NOON + 40 * 86_400)
     for name in AGENTS:
         day.tell(AgentSignedIn(agent_id=AgentId(name)))
