@@ -22,6 +22,7 @@ COMPILED = (
     "core/orders",
     "core/organisation",
     "core/plans",
+    "core/prospects",
     "core/queues",
     "core/roster",
     "core/state",

@@ -2,9 +2,15 @@
 
 import argparse
 
-from benchmarks import engine, recovery, simulation
+from benchmarks import engine, owner_wait, quality, recovery, simulation
 
-BENCHMARKS = {"engine": engine.main, "recovery": recovery.main, "simulation": simulation.main}
+BENCHMARKS = {
+    "engine": engine.main,
+    "owner_wait": owner_wait.main,
+    "quality": quality.main,
+    "recovery": recovery.main,
+    "simulation": simulation.main,
+}
 
 
 def main() -> None:

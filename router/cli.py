@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple, NoReturn
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import msgspec
 import typer
@@ -41,9 +42,12 @@ from router.core import OrganisationError, Problem, RouterError
 from router.core.decisions import Decision
 from router.core.events import AgentEvent
 from router.core.explain import Explanation
-from router.core.model import CallId, OrganisationDescription, OwnerMode, PortfolioId
+from router.core.model import CallId, OrganisationDescription, OwnerMode, OwnerWait, PortfolioId
 from router.core.organisation import Organisation
-from router.experiments.commands import simulate
+from router.experiments.commands import CsvOption, ReportOption, simulate
+from router.experiments.compare_commands import compare, show_comparison
+from router.experiments.comparison import Comparison
+from router.experiments.replays import TODAY, compared, policies_against, replayed_under
 from router.gateway import Gateway
 from router.journal_tools.compaction import compact
 from router.journal_tools.export import export, prove
@@ -73,6 +77,7 @@ from router.simulation.calllog import load_mapping as read_mapping
 from router.simulation.generator import generate_day
 from router.simulation.inference import ReplayPolicy, infer
 from router.simulation.play_log import mapped_onto
+from router.simulation.replay import Replay
 from router.simulation.replay import replay as replay_log
 from router.simulation.results import as_json, as_table
 from router.simulation.scenario import ScenarioError
@@ -118,6 +123,7 @@ app.add_typer(plan_app, name="plan")
 app.add_typer(roster_app, name="roster")
 app.command()(staffing)
 app.command()(simulate)
+app.command()(compare)
 app.add_typer(report_app, name="report")
 app.add_typer(share_app, name="share")
 
@@ -459,18 +465,46 @@ def replay(
     owner_wait_s: Annotated[
         int, typer.Option(min=0, max=86_400, metavar="SECONDS", help="How long a call may be held for its owner.")
     ] = 0,
+    owner_worth_s: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=86_400,
+            metavar="SECONDS",
+            help="Predict the owner wait: an answer by the owner is worth so many seconds of waiting.",
+        ),
+    ] = None,
     own_first: Annotated[bool, typer.Option(help="Freed agents take calls of own clients first.")] = True,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:FIELD=VALUE,...",
+            help="Replay once more with this changed, and compare: 'wait 20: owner_wait_s=20'. May be repeated.",
+        ),
+    ] = None,
+    csv: CsvOption = None,
+    report: ReportOption = None,
     json: AsJson = False,
 ) -> None:
     """Run a recorded day or month through the engine.
 
     The engine is the one that runs live, the time is virtual. What it makes of the callers is shown beside what the log
-    says happened.
+    says happened; with --against also beside other policies, with the differences day by day.
     """
+    if (csv is not None or report is not None) and not against:
+        raise UsageError("--csv and --report are of a comparison: say with --against what to compare with")
     started_s = time.monotonic()
     policy = ReplayPolicy(
         owners=owners, owner_mode=owner_mode, owner_wait_s=owner_wait_s, own_first=own_first and owners
     )
+    if owner_worth_s is not None:
+        if owner_wait_s == 0 or owner_mode is OwnerMode.STRICT:
+            raise UsageError(
+                "--owner-worth-s predicts how long it pays to wait for an owner who is preferred: say how long that "
+                "may be at most (--owner-wait-s 300), and leave --owner-mode at prefer"
+            )
+        policy = msgspec.structs.replace(policy, owner_wait=OwnerWait.PREDICTED, owner_worth_s=owner_worth_s)
+    others = policies_against(against or [], policy)
     columns = _mapping_for(log, mapping)
     with working("reading the log", json):
         read = read_calls(log, columns)
@@ -478,24 +512,54 @@ def replay(
         inferred = infer(read.calls, columns, policy=policy)
     progress = _progress("replaying", "calls", quiet=json)
     with progress:
-        task = progress.add_task("replaying", total=len(inferred.callers))
+        task = progress.add_task("replaying", total=len(inferred.callers) * (1 + len(others)))
         result = replay_log(inferred, on_caller=lambda _: progress.advance(task))
+        replays = {TODAY: result} | {
+            name: replayed_under(read.calls, columns, each, on_caller=lambda _: progress.advance(task))
+            for name, each in others.items()
+        }
+    comparison = compared(log.name, inferred.callers, replays, ZoneInfo(columns.time_zone)) if others else None
     if json:
         document = msgspec.json.decode(as_json(log=result.log, replayed=result.replayed))
         document |= {"decisions": result.run.decisions, "digest": result.run.digest, "inferred": inferred.notes}
-        print_json(document | {"rows": msgspec.to_builtins(read.report)})
+        document |= {"rows": msgspec.to_builtins(read.report)}
+        if comparison is None:
+            print_json(document)
+        else:
+            show_comparison(
+                comparison,
+                what=_recorded_words(log, result, comparison),
+                csv=csv,
+                report=report,
+                json=True,
+                more=document,
+            )
         return
-    report = msgspec.structs.replace(read.report, refusals=read.report.refusals[:_REFUSALS_SHOWN])
-    console.print("\n".join(report.lines()), markup=False)
-    if report.rows_refused > len(report.refusals):
-        console.print(f"... and {report.rows_refused - len(report.refusals)} more refused")
+    rows = msgspec.structs.replace(read.report, refusals=read.report.refusals[:_REFUSALS_SHOWN])
+    console.print("\n".join(rows.lines()), markup=False)
+    if rows.rows_refused > len(rows.refusals):
+        console.print(f"... and {rows.rows_refused - len(rows.refusals)} more refused")
     console.print("\nWhat the log does not say was inferred:")
     console.print(notes_view(inferred.notes))
     console.print()
     console.print(
         as_table(log=result.log, replayed=result.replayed, title=f"{escape(log.name)}: the log, and the router")
     )
+    if comparison is not None:
+        show_comparison(comparison, what=_recorded_words(log, result, comparison), csv=csv, report=report, json=False)
     console.print(f"{result.run.decisions} decisions, digest {result.run.digest}; {time.monotonic() - started_s:.1f} s")
+
+
+def _recorded_words(log: Path, result: Replay, comparison: Comparison) -> str:
+    """What was played, for somebody who sees only the page."""
+    logged = result.log
+    level = "no data" if logged.total.service_level is None else f"{100 * logged.total.service_level:.1f} %"
+    return (
+        f"The recorded callers of {log.name}, {logged.total.offered:,} calls on {comparison.replications} days, "
+        "through the very engine that routes live calls: under today's policy, and under others. What a log does not "
+        "say, such as agents' hours, skills, owners and patience, was inferred from it. By the log itself "
+        f"{level} were answered within {logged.threshold_s} s ({logged.variant}). Differences are taken day by day."
+    )
 
 
 @app.command()

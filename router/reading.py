@@ -155,7 +155,7 @@ def read_value(wanted: Any, value: object, name: str, note: Note, *, from_text: 
         note: Told of each problem.
         from_text: Whether numbers are written as text, as in a CSV cell.
     """
-    bare = _without_bounds(wanted)
+    bare = (_table_of(wanted) if isinstance(value, dict) else None) or _without_bounds(wanted)
     if bare is int and value == "none" and _is_optional(wanted):
         return None
     try:
@@ -198,6 +198,13 @@ def _without_bounds(wanted: Any) -> Any:
     if get_origin(wanted) in (Union, types.UnionType):
         return _without_bounds(next(option for option in get_args(wanted) if option is not type(None)))
     return wanted
+
+
+@cache
+def _table_of(wanted: Any) -> type[Struct] | None:
+    """What a table is read as where it is one of several options, such as a number or a table; None: it is none."""
+    options = get_args(wanted) if get_origin(wanted) in (Union, types.UnionType) else ()
+    return next((each for each in options if isinstance(each, type) and issubclass(each, Struct)), None)
 
 
 def _is_optional(wanted: Any) -> bool:

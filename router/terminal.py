@@ -67,6 +67,8 @@ def decision_line(at_ms: int, decision: Decision) -> Text | None:
             what, whom, style = "queue", f"place {decision.position}", "yellow"
             if decision.expected_wait_ms is not None:
                 about = f", about {decision.expected_wait_ms / 1000:.0f} s"
+            if decision.detail:
+                about += f": {decision.detail}"
         case WithdrawOffer():
             what, whom, style = "withdraw", f"from {decision.agent_id}", "magenta"
         case FallbackCall():

@@ -23,6 +23,8 @@ LAYERS = (
         "calendars",
         "settings",
         "organisation_files",
+        "roster_files",
+        "load_files",
         "journal",
         "pseudonym",
         "secret_files",

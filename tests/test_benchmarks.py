@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import recovery, simulation
+from benchmarks import owner_wait, quality, recovery, simulation
 from benchmarks.engine import TINY, Report, as_table, run
 from router.simulation.memoryless import CallerDraw, Fates, MemorylessModel, play
 from tests.truth.chains import erlang_a
@@ -109,6 +109,106 @@ def test_recovery_table_names_machine_and_seed(recovered: recovery.Report) -> No
     assert recovered.processor in text
     assert f"seed {recovered.seed}" in text
     assert recovered.digest in text
+
+
+@pytest.fixture(scope="module")
+def compared() -> quality.Report:
+    return quality.run(quality.TINY)
+
+
+def test_every_rule_meets_the_same_callers(compared: quality.Report) -> None:
+    for scenario in compared.scenarios:
+        assert scenario.rows[0].rule == "longest idle"
+        assert len({row.rule for row in scenario.rows}) == len(scenario.rows)
+        rows = {row.rule: row for row in scenario.rows}
+        # Whoever is asked first among agents of equal penalty, no caller waits a moment more or less.
+        assert rows["penalties, rrmemory"].wait_s == rows["penalties, leastrecent"].wait_s
+
+
+def test_no_rule_reaches_beyond_the_bound(compared: quality.Report) -> None:
+    for scenario in compared.scenarios:
+        for row in scenario.rows:
+            assert 0 < row.of_bound <= 1
+            assert row.service_level <= scenario.service_level_bound <= 1
+            assert row.service_level <= 1 - row.abandoned
+
+
+def test_thresholds_trade_waits_for_owners(compared: quality.Report) -> None:
+    (six, _) = compared.scenarios
+    thresholds = [row for row in six.rows if row.rule.startswith("own ")]
+
+    assert [row.owner_share for row in thresholds] == sorted(row.owner_share for row in thresholds)
+    assert thresholds[-1].owner_share == 1
+    assert thresholds[0].wait_s < thresholds[-1].wait_s
+
+
+def test_the_comparison_does_not_depend_on_the_run(compared: quality.Report) -> None:
+    command = [sys.executable, "-m", "benchmarks", "quality", "--tiny", "--json"]
+    environment = {**os.environ, "PYTHONHASHSEED": "2"}
+
+    output = subprocess.run(command, cwd=PROJECT, env=environment, check=True, capture_output=True).stdout
+
+    assert msgspec.json.decode(output, type=quality.Report).digest == compared.digest
+
+
+def test_quality_tables_name_bounds_machine_and_seed(compared: quality.Report) -> None:
+    console = Console(width=200)
+
+    with console.capture() as capture:
+        for table in quality.as_tables(compared):
+            console.print(table)
+
+    text = capture.get()
+    assert "(clairvoyant)" in text
+    assert "(Erlang-A)" in text
+    assert compared.processor in text
+    assert f"seed {compared.seed}" in text
+    assert compared.digest in text
+
+
+def test_without_scipy_the_comparison_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+
+    with pytest.raises(SystemExit, match="pip install"):
+        quality.main(tiny=True, as_json=False)
+
+
+@pytest.fixture(scope="module")
+def waits() -> owner_wait.Report:
+    return owner_wait.run(owner_wait.TINY)
+
+
+def test_owner_waits_are_compared_at_equal_mean_wait_and_at_equal_share(waits: owner_wait.Report) -> None:
+    (case,) = waits.cases
+    assert {each.kind for each in case.policies} == {"everybody", "fixed", "predicted", "clairvoyant"}
+    assert case.calls > 1_000
+    assert any(each.more_share is not None and each.less_wait_s is not None for each in case.policies)
+    for each in case.policies:
+        assert 0 < each.owner_share < 1
+        assert each.mean_wait_s > 0
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_owner_waits_are_the_same_in_every_run(waits: owner_wait.Report, hash_seed: str) -> None:
+    command = [sys.executable, "-m", "benchmarks", "owner_wait", "--tiny", "--json"]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+
+    output = subprocess.run(command, cwd=PROJECT, env=environment, check=True, capture_output=True).stdout
+
+    assert msgspec.json.decode(output, type=owner_wait.Report).cases == waits.cases
+
+
+def test_owner_wait_table_and_figure_show_every_policy(waits: owner_wait.Report) -> None:
+    console = Console(width=200)
+
+    with console.capture() as capture:
+        console.print(owner_wait.as_table(waits, waits.cases[0]))
+
+    text = capture.get()
+    assert waits.cases[0].digest in text
+    for each in waits.cases[0].policies:
+        assert each.policy in text
+    assert owner_wait.frontier_figure(waits) == owner_wait.frontier_figure(waits)
 
 
 @pytest.fixture(scope="module")

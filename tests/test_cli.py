@@ -222,6 +222,7 @@ def test_version_and_help(environment: dict[str, str], main: Any) -> None:
         (["replay", "nothing.csv"], 2, "--mapping is missing"),
         (["replay", EXAMPLE_LOG, "--owner-wait-s", "-3"], 2, "--owner-wait-s"),
         (["replay", EXAMPLE_LOG, "--owner-mode", "never"], 2, "--owner-mode"),
+        (["replay", EXAMPLE_LOG, "--owner-worth-s", "60"], 2, "--owner-wait-s 300"),
         (["replay", EXAMPLE_LOG, "--mapping", "nothing.toml"], 1, "nothing.toml"),
         (["replay", EXAMPLE_LOG, "--mapping", SMALL / "router.toml"], 1, "unknown field `organisation`"),
         (["replay", EXAMPLE_LOG, "--mapping", CONFIG / "logs" / "bank-1999.toml"], 1, "is `delimiter` right?"),

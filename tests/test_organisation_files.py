@@ -314,7 +314,7 @@ EXPECTED = [
     "organisation.toml, teams entry 1, stratgy: there is no such field: did you mean strategy?",
     (
         "organisation.toml, teams entry 1, strategy: 'longest idle' is not one of longest_idle, "
-        "least_occupied, most_skilled, least_flexible: did you mean longest_idle?"
+        "least_occupied, most_skilled, least_flexible, idlest_team: did you mean longest_idle?"
     ),
     "organisation.toml, teams entry 1, own_first: 'yes' is not true or false",
     "organisation.toml, teams entry 1, backups entry 2, after: there is no such field: did you mean after_s?",

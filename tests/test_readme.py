@@ -104,6 +104,7 @@ def test_the_protocol_is_simulated_and_its_report_made(run: Callable[[str], Done
         "docs/reliability.md",
         "docs/reports.md",
         "docs/security.md",
+        "docs/simulation.md",
         "docs/staffing.md",
         "docs/truth.md",
         "docs/wire.md",

@@ -28,6 +28,9 @@ class Rule(StrEnum):
     LEAST_OCCUPIED = "least_occupied"
     MOST_SKILLED = "most_skilled"
     LEAST_FLEXIBLE = "least_flexible"
+    IDLEST_TEAM = "idlest_team"
+    SPARE = "spare"
+    """More of the team's agents were idle than it keeps for its own calls, so that it helps before its ring opens."""
     OWN_PORTFOLIO = "own_portfolio"
     """The freed agent's team owns the portfolio and serves its own first."""
     RANK = "rank"
@@ -156,6 +159,8 @@ class QueueCall(CallDecision, frozen=True, kw_only=True):
     """1 is next among the waiting calls of the portfolio."""
     expected_wait_ms: int | None
     """An estimate, see `matching.expected_wait_ms`; None while nobody who could answer is signed in."""
+    detail: str = ""
+    """In words, for a call held for its owner whose wait is predicted: what was weighed."""
 
 
 class FallbackCall(CallDecision, frozen=True, kw_only=True):

@@ -23,8 +23,8 @@ from router.core.decisions import AnswerResync, Decision, Rule
 from router.core.errors import EventRejected, OrganisationError, Rejection
 from router.core.explain import Explanation, explain_call, shut_words
 from router.core.gates import Gates
-from router.core.holds import hold_until_ms
-from router.core.matching import choose_agent, personal_opens_ms
+from router.core.holds import hold_until_ms, predicts_owner_wait
+from router.core.matching import choose_agent, choose_spare_agent, personal_opens_ms
 from router.core.members import (
     AGENT_ACCEPTED,
     AGENT_IDLE,
@@ -54,6 +54,7 @@ from router.core.model import (
     OfferId,
     OrganisationDescription,
     Outcome,
+    OwnerWait,
     PortfolioId,
     ShareLimit,
     SkillNeed,
@@ -63,6 +64,7 @@ from router.core.months import PortfolioMonth
 from router.core.moves import MoveRecord
 from router.core.organisation import Organisation, ownership_on
 from router.core.plans import NOWHERE, opens_ms
+from router.core.prospects import Foresight, Hope, Prospect, learn_talk, prospect_of, prospect_words
 from router.core.roster import Roster
 from router.core.shares import Adjustment
 from router.core.snapshot import (
@@ -79,7 +81,7 @@ from router.core.snapshot import (
     restore_roster,
     roster_state,
 )
-from router.core.state import AgentRecord, CallRecord, Group, Offer, PortfolioRecord
+from router.core.state import AgentRecord, CallRecord, Group, Offer, PortfolioRecord, TeamRecord
 from router.core.summary import CallView, EngineSummary, summarise
 from router.core.tallies import Tallies
 from router.core.values import NOTHING, Block, BlockReason, Requirement
@@ -93,6 +95,7 @@ _RULE_OF_STRATEGY: Final = {
     Strategy.LEAST_OCCUPIED: Rule.LEAST_OCCUPIED,
     Strategy.MOST_SKILLED: Rule.MOST_SKILLED,
     Strategy.LEAST_FLEXIBLE: Rule.LEAST_FLEXIBLE,
+    Strategy.IDLEST_TEAM: Rule.IDLEST_TEAM,
 }
 
 # Why a call waits although somebody is idle.
@@ -102,6 +105,9 @@ _SUSPECT: Final = "(suspect)"
 _RESYNCED: Final = "(resync)"
 # An agent at work when the presence lease ends is looked at again so much later: the call has deadlines of its own.
 _LEASE_AGAIN_MS: Final = 60_000
+# A freed agent passes over so many calls at most that had better wait for their owners: a bound on the work, and on
+# how far the last of a long queue may come forward.
+_PASSED_OVER_MOST: Final = 8
 
 
 class Engine:
@@ -111,12 +117,29 @@ class Engine:
         OrganisationError: The description has problems; all of them are listed.
     """
 
-    def __init__(self, description: OrganisationDescription, *, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+    def __init__(
+        self,
+        description: OrganisationDescription,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        foresight: Foresight = prospect_of,
+    ) -> None:
+        """Start with nobody signed in.
+
+        Args:
+            description: The organisation.
+            limits: What strangers can make the engine keep.
+            foresight: What holding a call for its owner is likely to bring. Another than the usual one is good for
+                experiments only, since a restart knows nothing of it.
+        """
         self._limits = limits
         self._now = 0
         self._out: list[Decision] = []
         self._organisation = Organisation(description)
         self._roster = Roster(self._organisation, plans_max=limits.plans_max, plan_members_max=limits.plan_members_max)
+        self._foresight = foresight
+        self._predicts = _predicts_any(description)
+        """Whether any portfolio predicts the owner wait; only then is learnt what it takes."""
         self._gates = Gates(description)
         self._waiting = WaitingRoom(self._gates)
         self._deadlines = Deadlines()
@@ -348,11 +371,11 @@ class Engine:
     def _look_abroad(self) -> None:
         """Gates may have opened: idle agents behind them look for calls that they might not have before."""
         for group in self._gated_groups():
-            if not len(group.waiting) or group.idle.head() is None:
+            if not self._waiting.has_calls_for(group) or group.idle.head() is None:
                 continue
             for agent in sorted(set(group.idle.living()), key=lambda idle: (idle.idle_since_ms, idle.agent_id)):
                 is_served = self._look_for(agent)
-                if not is_served and not any(call.blocked or call.people for call in group.waiting.living()):
+                if not is_served and not any(call.blocked or call.people for call in self._waiting.calls_for(group)):
                     # What is shut to one of them is shut to all.
                     break
         # An owner or backup may be the only one of the group whom a call reaches yet.
@@ -361,7 +384,7 @@ class Engine:
 
     def _look_for(self, agent: AgentRecord) -> bool:
         """Whether there is a call for an agent who has been idle, and now has it or sees it go to somebody better."""
-        found = self._waiting.first_for(agent, self._now) if agent.is_free else None
+        found = self._next_call(agent) if agent.is_free else None
         if found is None:
             return False
         call, rule = found
@@ -457,6 +480,7 @@ class Engine:
         if are_gates:
             self._waive_if_due(call)
         hold_ms: int | None = None
+        may_predict = False
         owner = call.owner
         if owner is not None:
             opens_ms = personal_opens_ms(call, owner)
@@ -464,22 +488,21 @@ class Engine:
                 if owner.is_free:
                     self._offer(call, owner, self._rule_of_person(call, owner))
                     return
-                if call.place_requested_ms is None:
+                # Whether the wait is likely to pay is asked only if somebody else could have the call.
+                may_predict = predicts_owner_wait(call)
+                if call.place_requested_ms is None and not may_predict:
                     hold_ms = hold_until_ms(call, owner, now)
+        detail = ""
         if hold_ms is None:
-            for backup in call.backups:
-                if backup.is_free:
-                    opens_ms = personal_opens_ms(call, backup)
-                    is_reached = opens_ms is not None and opens_ms <= waited_ms
-                    if is_reached and (not are_gates or self._is_open(call, backup)):
-                        self._offer(call, backup, self._rule_of_person(call, backup))
-                        return
-            for ring in call.plan.rings:
-                if ring.opens_ms > waited_ms:
-                    break
-                agent = choose_agent(ring, call, self._gates, now)
-                if agent is not None:
-                    self._offer(call, agent, self._rule_of_ring(call, agent))
+            found = self._first_free(call)
+            if found is not None:
+                prospect = self._prospect(call) if may_predict else None
+                if prospect is not None and call.owner is not None:
+                    detail = prospect_words(prospect, call.owner)
+                    self._note(call, detail)
+                    hold_ms = prospect.until_ms
+                if hold_ms is None:
+                    self._offer(call, *found)
                     return
         limit = self._limit_reached(call)
         if limit is not None:
@@ -491,7 +514,37 @@ class Engine:
         if self._gates.are_any and call.rule in _SHUT:
             self._note_shut(call)
         if announce and call.rule is not None:
-            self._announce(call, call.rule)
+            self._announce(call, call.rule, detail)
+
+    def _first_free(self, call: CallRecord) -> tuple[AgentRecord, Rule] | None:
+        """Of backups and rings that the call has reached, the idle agent who is asked first; None: nobody is idle."""
+        waited_ms = self._now - call.arrived_ms
+        for backup in call.backups:
+            if backup.is_free:
+                opens_ms = personal_opens_ms(call, backup)
+                is_reached = opens_ms is not None and opens_ms <= waited_ms
+                if is_reached and (not self._gates.are_any or self._is_open(call, backup)):
+                    return backup, self._rule_of_person(call, backup)
+        for ring in call.plan.rings:
+            if ring.opens_ms > waited_ms:
+                break
+            agent = choose_agent(ring, call, self._gates, self._now)
+            if agent is not None:
+                return agent, self._rule_of_ring(call, agent, _RULE_OF_STRATEGY[call.plan.strategy])
+        if call.plan.spare:
+            agent = choose_spare_agent(call, self._gates, self._now)
+            if agent is not None:
+                return agent, self._rule_of_ring(call, agent, Rule.SPARE)
+        return None
+
+    def _prospect(self, call: CallRecord) -> Prospect | None:
+        """What holding the call for its owner is likely to bring, where the wait is predicted."""
+        owner = call.owner
+        if owner is None or not predicts_owner_wait(call) or personal_opens_ms(call, owner) is None:
+            return None
+        if self._gates.are_any and not self._is_open(call, owner):
+            return None
+        return self._foresight(call, owner, self._now, self._organisation.description.quality.within_s * 1000)
 
     def _is_open(self, call: CallRecord, person: AgentRecord) -> bool:
         """Whether no gate keeps the call from its owner or backup."""
@@ -502,14 +555,14 @@ class Engine:
             return RULE_SHARE_OVERRIDE
         return RULE_OWNER if person is call.owner else RULE_BACKUP
 
-    def _rule_of_ring(self, call: CallRecord, agent: AgentRecord) -> Rule:
+    def _rule_of_ring(self, call: CallRecord, agent: AgentRecord, otherwise: Rule) -> Rule:
         gates = self._gates
         if gates.are_any:
             if gates.is_override(call, agent.group, self._now):
                 return RULE_SHARE_OVERRIDE
             if gates.is_spill(call, agent.group):
                 return Rule.SPILL
-        return _RULE_OF_STRATEGY[call.plan.strategy]
+        return otherwise
 
     def _waive_if_due(self, call: CallRecord) -> bool:
         """Let the call go where it might not before, if it has waited long enough."""
@@ -544,33 +597,26 @@ class Engine:
         self._waiting.leave(call)
         self._route(call, announce=False)
 
-    def _announce(self, call: CallRecord, rule: Rule) -> None:
+    def _announce(self, call: CallRecord, rule: Rule, detail: str = "") -> None:
         owner_team = self._roster.teams[call.portfolio.owner_team_id]
         mean_ms = owner_team.handling.mean_ms if owner_team.handling.count else owner_team.team.handling_s * 1000
         self._note(call, f"queued: {rule}")
         position = self._waiting.position(call)
-        self._out.append(orders.queue_call(call, rule, position=position, handling_ms=mean_ms, now_ms=self._now))
+        self._out.append(
+            orders.queue_call(call, rule, position=position, handling_ms=mean_ms, detail=detail, now_ms=self._now)
+        )
 
     def _wake(self, call: CallRecord) -> None:
         """Something about a call's wait has changed by itself: look wider, and fall back at the limit."""
         now = self._now
         self._gates.may_have_opened = self._gates.are_any
-        waited_ms = now - call.arrived_ms
         if call.held_until_ms is not None:
             if call.held_until_ms <= now:
                 self._route_again(call)
         elif any(_has_come_to_qualify(call, person, now) for person in call.people):
             self._route_again(call)
         else:
-            for ring in call.plan.rings[call.rings_open :]:
-                if ring.opens_ms > waited_ms:
-                    break
-                agent = choose_agent(ring, call, self._gates, now)
-                if agent is not None:
-                    self._waiting.leave(call)
-                    self._offer(call, agent, self._rule_of_ring(call, agent))
-                    return
-            self._waiting.widen(call, now)
+            self._look_wider(call)
         if call.status is CALL_WAITING and self._gates.are_any and self._waive_if_due(call):
             self._route_again(call)
             return
@@ -583,6 +629,24 @@ class Engine:
             return
         call.rule = self._waiting.why(call, now)
         self._deadlines.wake(call, self._waiting.next_change_ms(call, now))
+
+    def _look_wider(self, call: CallRecord) -> None:
+        """Look for an idle agent in the rings that have opened since, else let the call stand there too."""
+        waited_ms = self._now - call.arrived_ms
+        for ring in call.plan.rings[call.rings_open :]:
+            if ring.opens_ms > waited_ms:
+                break
+            agent = choose_agent(ring, call, self._gates, self._now)
+            if agent is None:
+                continue
+            if predicts_owner_wait(call):
+                # It may be better to wait for the owner.
+                self._route_again(call)
+            else:
+                self._waiting.leave(call)
+                self._offer(call, agent, self._rule_of_ring(call, agent, _RULE_OF_STRATEGY[call.plan.strategy]))
+            return
+        self._waiting.widen(call, self._now)
 
     def _limit_reached(self, call: CallRecord) -> Rule | None:
         portfolio = call.portfolio.portfolio
@@ -667,10 +731,19 @@ class Engine:
                 self._note(call, shut_words(group, self._gates.why_shut(call, group, self._now)))
 
     def _review_holds(self, owner: AgentRecord) -> None:
-        """The owner has become less available: what is held for it in vain is routed again."""
-        for call in owner.held.values():
-            if hold_until_ms(call, owner, self._now) is None:
+        """The owner has begun or ended something: what is held for it in vain is routed again."""
+        for call in sorted(owner.held.values(), key=_rank):
+            if not predicts_owner_wait(call):
+                if hold_until_ms(call, owner, self._now) is None:
+                    self._released.append(call)
+                continue
+            prospect = self._prospect(call)
+            if prospect is None or prospect.until_ms is None:
                 self._released.append(call)
+            elif prospect.until_ms != call.held_until_ms:
+                self._note(call, prospect_words(prospect, owner))
+                call.held_until_ms = prospect.until_ms
+                self._deadlines.wake(call, self._waiting.next_change_ms(call, self._now))
 
     def _live_offer(self, event: e.OfferAccepted | e.OfferDeclined | e.OfferMissed) -> tuple[CallRecord, Offer]:
         """The call and the offer that the event answers, if it is still to be answered.
@@ -846,6 +919,8 @@ class Engine:
         call.note(self._now, f"ended: {outcome}")
         del self._calls[call.call_id]
         self._past[call.call_id] = call
+        if has_waited_in_vain and self._predicts and not call.callback:
+            call.portfolio.hang_ups.add(self._now - call.queued_ms, has_hung_up=True)
         if len(self._past) > self._limits.past_calls_max:
             self._past.popitem(last=False)
 
@@ -875,6 +950,8 @@ class Engine:
             answer = self._tallies.called_back(portfolio, place, now_ms=now)
         else:
             wait_ms = now - call.arrived_ms
+            if self._predicts:
+                call.portfolio.hang_ups.add(now - call.queued_ms, has_hung_up=False)
             answer = self._tallies.answered(
                 portfolio, place, wait_ms=wait_ms, navigation_ms=call.navigation_ms, now_ms=now
             )
@@ -893,6 +970,8 @@ class Engine:
         """Caller and agent do not hear each other any more."""
         assert call.answer is not None, "a connected call was answered"
         talk_ms = self._now - agent.busy_since_ms
+        if self._predicts:
+            learn_talk(agent, talk_ms)
         call.answer.add_talk(talk_ms)
         call.answer = None
         if self._gates.are_watched or call.work is not None:
@@ -1156,6 +1235,8 @@ class Engine:
             return
         self._roster.set_status(agent, AGENT_WRAP_UP, self._now)
         self._deadlines.end_status(agent, self._now + wrap_up_ms)
+        if agent.held and self._predicts:
+            self._review_holds(agent)
 
     def _end_wrap_up(self, agent: AgentRecord) -> None:
         """The call is handled for good; idle time starts to count."""
@@ -1198,13 +1279,69 @@ class Engine:
 
     def _take(self, agent: AgentRecord) -> None:
         """Give an idle agent the first waiting call that reaches it now, else let it rest."""
-        found = self._waiting.first_for(agent, self._now)
+        found = self._next_call(agent)
         if found is None:
             self._roster.rest(agent, self._now)
+            # Most teams keep nothing, and an attribute is read sooner than a property.
+            if agent.team.keep_idle is not None and agent.team.can_spare:
+                self._lend(agent.team)
             return
         call, rule = found
         self._waiting.leave(call)
         self._offer(call, agent, rule)
+
+    def _lend(self, team: TeamRecord) -> None:
+        """The team can spare an agent. Whoever came to rest has found no call; a colleague of other skills may."""
+        first = None
+        for group in self._roster.groups_of(team):
+            if group.early is not None and len(group.early) and group.idle.head() is not None:
+                head = group.early.first(self._is_helped)
+                if head is not None and (first is None or head[:3] < first[:3]):
+                    first = head
+        if first is not None:
+            self._route_again(first[4])
+
+    def _is_helped(self, call: CallRecord) -> bool:
+        return choose_spare_agent(call, self._gates, self._now) is not None
+
+    def _next_call(self, agent: AgentRecord) -> tuple[CallRecord, Rule] | None:
+        """The waiting call that a free agent takes, past those that had better wait for their owners.
+
+        A call whose wait is likely to pay is held from now on. One whose owner may be free in time, though that would
+        not pay for an agent's idling, lets another pass for which there is no such hope: one of the two waits so much
+        longer as the other waits less.
+        """
+        if not self._predicts:
+            return self._waiting.first_for(agent, self._now)
+        weighed: dict[CallId, tuple[CallRecord, Prospect, Hope]] = {}
+
+        def hope_of(call: CallRecord) -> Hope:
+            if call.call_id in weighed:
+                return weighed[call.call_id][2]
+            prospect = self._prospect(call) if call.owner is not agent and len(weighed) < _PASSED_OVER_MOST else None
+            if prospect is None:
+                return Hope.NONE
+            weighed[call.call_id] = call, prospect, prospect.hope
+            return prospect.hope
+
+        first_for, now = self._waiting.first_for, self._now
+        found = first_for(agent, now, lambda call: hope_of(call) > Hope.NONE)
+        if found is None and weighed:
+            found = first_for(agent, now, lambda call: hope_of(call) > Hope.SOME)
+        if found is None and weighed:
+            found = first_for(agent, now, lambda call: hope_of(call) > Hope.CERTAIN)
+        for call, prospect, hope in sorted(weighed.values(), key=lambda each: _rank(each[0])):
+            if hope is Hope.PAYS:
+                self._hold(call, prospect)
+        return found
+
+    def _hold(self, call: CallRecord, prospect: Prospect) -> None:
+        """Keep a call that waits for anybody for its owner alone."""
+        assert call.owner is not None, "a call is held for its owner"
+        self._waiting.leave(call)
+        self._note(call, prospect_words(prospect, call.owner))
+        self._waiting.enter(call, hold_until_ms=prospect.until_ms, now_ms=self._now)
+        self._deadlines.wake(call, self._waiting.next_change_ms(call, self._now))
 
     def _status_over(self, agent: AgentRecord) -> None:
         """The deadline of an agent's status has come."""
@@ -1277,6 +1414,7 @@ class Engine:
         for call in homeless:
             self._waiting.leave(call)
         self._organisation = organisation
+        self._predicts = _predicts_any(event.description)
         self._tallies.follow(event.description)
         self._gates.count_presence(self._now)
         self._gates.follow(event.description)
@@ -1447,6 +1585,10 @@ def _asked(event: e.CallArrived) -> Requirement:
         return Requirement(event.skills, event.language, event.countries)
     # To make one would take a twentieth of a whole call, and most calls ask for nothing.
     return NOTHING
+
+
+def _predicts_any(description: OrganisationDescription) -> bool:
+    return any(portfolio.owner_wait is OwnerWait.PREDICTED for portfolio in description.portfolios)
 
 
 def _check_fresh(agent: AgentRecord, sequence: int | None) -> None:

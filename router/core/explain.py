@@ -25,7 +25,7 @@ from router.core.model import (
 )
 from router.core.organisation import satisfied_after_ms
 from router.core.plans import Shortfall, shortfall
-from router.core.state import HISTORY_MAX, AgentRecord, CallRecord, Group
+from router.core.state import HISTORY_MAX, NEVER_MS, AgentRecord, CallRecord, Group
 
 __all__ = ["AgentAnswer", "Explanation", "StepAnswer", "Verdict", "explain_call", "shut_words"]
 
@@ -174,6 +174,10 @@ def _answer(view: _View, agent: AgentRecord) -> AgentAnswer:
     if opens > at_ms - call.arrived_ms:
         waited = _seconds(at_ms - call.arrived_ms)
         detail = f"may be offered the call after {_seconds(opens)} of waiting; it had waited {waited}"
+        if any(member.group is agent.group for member in call.plan.spare):
+            if is_waiting and agent.team.can_spare and agent.status is AgentStatus.IDLE:
+                return answer(*_as_of_state(view, agent))
+            detail += f", or while more than {agent.team.team.keep_idle} of team {agent.team.team.team_id} are idle"
         return answer(Verdict.NOT_YET, detail, call.arrived_ms + opens)
     return answer(*_as_of_state(view, agent))
 
@@ -270,9 +274,7 @@ def _is_backup(agent: AgentRecord, call: CallRecord) -> bool:
 
 def _hold_end(call: CallRecord) -> int | None:
     # A strict hold has no end of its own.
-    portfolio = call.portfolio.portfolio
-    ends = call.arrived_ms + portfolio.owner_wait_s * 1000
-    return call.held_until_ms if call.held_until_ms == ends else None
+    return call.held_until_ms if call.held_until_ms != NEVER_MS else None
 
 
 def _seconds(milliseconds: int) -> str:

@@ -4,14 +4,21 @@
 rest of the present call (`handling`), and a whole handling time for each call held for the same owner that comes before
 it. An owner in a pause or signed out is not waited for. ``strict``: for as long as the owner is on shift.
 
+Where the portfolio predicts the owner wait, `prospects` says instead whether and how long the wait is likely to pay.
+
 The hold is a part of the one wait: rings open by arrival time, whether or not the call was held meanwhile.
 """
 
 from router.core.matching import expected_free_ms, handling_ms, is_on_shift
-from router.core.model import OwnerMode
+from router.core.model import OwnerMode, OwnerWait
 from router.core.state import NEVER_MS, AgentRecord, CallRecord
 
-__all__ = ["hold_until_ms"]
+__all__ = ["hold_until_ms", "predicts_owner_wait"]
+
+
+def predicts_owner_wait(call: CallRecord) -> bool:
+    """Whether the call is held only if, and as long as, that is likely to pay (`prospects`)."""
+    return call.portfolio.portfolio.owner_wait is OwnerWait.PREDICTED and call.place_requested_ms is None
 
 
 def hold_until_ms(call: CallRecord, owner: AgentRecord, now_ms: int) -> int | None:

@@ -9,24 +9,27 @@ from router.core.members import (
     AGENT_OFFERED,
     AGENT_SIGNED_OUT,
     AGENT_WRAP_UP,
+    IDLEST_TEAM,
     LEAST_OCCUPIED,
 )
 from router.core.plans import opens_ms
 from router.core.state import AgentRecord, CallRecord, Ring
 
 __all__ = [
-    "choose_agent", "expected_free_ms", "expected_wait_ms", "handling_ms", "is_on_shift", "personal_opens_ms",
+    "choose_agent", "choose_spare_agent", "expected_free_ms", "expected_wait_ms", "handling_ms", "is_on_shift",
+    "personal_opens_ms",
 ]  # fmt: skip
 
 
 def choose_agent(ring: Ring, call: CallRecord, gates: Gates, now_ms: int) -> AgentRecord | None:
-    """The idle agent of the ring who is asked first: the strategy's score, then longest idle, then agent id.
+    """The idle agent of the ring who is asked first: by strategy, then longest idle, then agent id.
 
     Under a move plan, the site that is shortest of calls comes before all that.
     """
-    best: tuple[int, int, int, int, str] | None = None
+    best: tuple[int, int, int, int, int, str] | None = None
     chosen: AgentRecord | None = None
     by_occupancy = call.plan.strategy is LEAST_OCCUPIED
+    by_team = call.plan.strategy is IDLEST_TEAM
     are_gates = gates.are_any
     stage = gates.stage_of(call) if are_gates else None
     for member in ring.members:
@@ -42,10 +45,18 @@ def choose_agent(ring: Ring, call: CallRecord, gates: Gates, now_ms: int) -> Age
             entry = queue.first(lambda agent: not call.is_blocked(agent))
         if entry is None or (are_gates and gates.shut(call, group, now_ms) is not None):
             continue
-        key = (0 if stage is None else -stage.deficit(gates.site_of(group)), score, entry[0], entry[1], entry[2])
+        deficit = 0 if stage is None else -stage.deficit(gates.site_of(group))
+        idle = -group.team.idle if by_team else 0
+        key = (deficit, score, idle, entry[0], entry[1], entry[2])
         if best is None or key < best:
             best, chosen = key, entry[4]
     return chosen
+
+
+def choose_spare_agent(call: CallRecord, gates: Gates, now_ms: int) -> AgentRecord | None:
+    """As `choose_agent`, of the teams that help before their ring opens, if any can spare an agent now."""
+    members = tuple(member for member in call.plan.spare if member.group.team.can_spare)
+    return choose_agent(Ring(0, members), call, gates, now_ms) if members else None
 
 
 def personal_opens_ms(call: CallRecord, person: AgentRecord) -> int | None:

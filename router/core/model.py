@@ -37,6 +37,7 @@ __all__ = [
     "OrganisationDescription",
     "Outcome",
     "OwnerMode",
+    "OwnerWait",
     "Ownership",
     "PlacePolicy",
     "PlainId",
@@ -123,11 +124,21 @@ class Strategy(StrEnum):
     LEAST_OCCUPIED = "least_occupied"
     MOST_SKILLED = "most_skilled"
     LEAST_FLEXIBLE = "least_flexible"
+    IDLEST_TEAM = "idlest_team"
 
 
 class OwnerMode(StrEnum):
     PREFER = "prefer"
     STRICT = "strict"
+
+
+class OwnerWait(StrEnum):
+    """What decides whether a call is held for a busy owner who is preferred; see `core.holds`."""
+
+    FIXED = "fixed"
+    """Whether the owner is expected within ``owner_wait_s``."""
+    PREDICTED = "predicted"
+    """Whether the wait is likely to pay."""
 
 
 class FallbackKind(StrEnum):
@@ -207,6 +218,8 @@ class Team(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     strategy: Strategy = Strategy.LONGEST_IDLE
     own_first: bool = False
     """A freed agent takes calls of own clients, then of portfolios owned by the team, before rank decides."""
+    keep_idle: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    """While more of its agents than this are idle, the team helps at once where it would help after a wait."""
     backups: tuple[Link, ...] = ()
     # 20 s is four to five rings of a phone.
     offer_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 20
@@ -254,7 +267,13 @@ class Portfolio(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     countries: tuple[Country, ...] = ()
     head_start_s: Annotated[int, Meta(ge=-86_400, le=86_400)] = 0
     owner_mode: OwnerMode = OwnerMode.PREFER
+    owner_wait: OwnerWait = OwnerWait.FIXED
     owner_wait_s: Seconds = 0
+    """A call is held for its owner for so long at most, from its arrival."""
+    owner_worth_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    """Where the wait is predicted: so many seconds of a caller's wait an answer by the owner is worth."""
+    hang_up_cost_s: Seconds = 60
+    """Where the wait is predicted: a caller who hangs up counts as if having waited so much longer."""
     max_wait_s: Seconds | None = 900
     """After so long in the queue the call goes to ``fallback``; None: it waits as long as the caller does."""
     fallback: Fallback = Fallback(FallbackKind.MESSAGE)

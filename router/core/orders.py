@@ -33,6 +33,8 @@ def offer_path(call: CallRecord, agent: AgentRecord, rule: Rule) -> tuple[int, t
         who = RULE_OWNER if agent is call.owner else RULE_BACKUP
         return 0, (_client(call), f"{who} agent {agent.agent_id}")
     index, member = call.plan.ring_of[agent.group]
+    if rule is Rule.SPARE:
+        member = next(spare for spare in call.plan.spare if spare.group is agent.group)
     return index + 1, (_client(call), *member.hops, f"agent {agent.agent_id}")
 
 
@@ -83,7 +85,7 @@ def connect_call(call: CallRecord, offer: Offer, now_ms: int, told: Told) -> Con
     )
 
 
-def queue_call(call: CallRecord, rule: Rule, *, position: int, handling_ms: int, now_ms: int) -> QueueCall:
+def queue_call(call: CallRecord, rule: Rule, *, position: int, handling_ms: int, detail: str, now_ms: int) -> QueueCall:
     """*handling_ms* is the mean handling time of the portfolio's owner team."""
     if call.held_until_ms is not None and call.owner is not None:
         free_ms = expected_free_ms(call.owner, now_ms)
@@ -101,6 +103,7 @@ def queue_call(call: CallRecord, rule: Rule, *, position: int, handling_ms: int,
         portfolio_id=call.portfolio.portfolio.portfolio_id,
         position=position,
         expected_wait_ms=expected_ms,
+        detail=detail,
     )
 
 

@@ -25,7 +25,9 @@ from router.core.model import (
     FallbackKind,
     MovePlan,
     OrganisationDescription,
+    OwnerMode,
     Ownership,
+    OwnerWait,
     Portfolio,
     PortfolioId,
     SharePeriod,
@@ -252,6 +254,15 @@ class _Known:
             yield from self.missing(where, "fallback", "portfolio", portfolio.fallback.target)
         if portfolio.fallback.kind is FallbackKind.NUMBER and not portfolio.fallback.target:
             yield Problem(where, "fallback", "a fallback to a number needs the number as its target")
+        if portfolio.owner_wait is OwnerWait.PREDICTED:
+            if portfolio.owner_mode is OwnerMode.STRICT:
+                message = (
+                    "nothing is predicted with owner_mode strict, which waits for as long as the owner is on shift"
+                )
+                yield Problem(where, "owner_wait", message)
+            elif portfolio.owner_wait_s == 0:
+                message = "is 0, so that no call would ever be held: write the longest that a predicted wait may be"
+                yield Problem(where, "owner_wait_s", message)
         for span in portfolio.hours:
             # Midnight as the closing time stands for the end of the day.
             if (span.closes.hour or span.closes.minute) and span.closes <= span.opens:

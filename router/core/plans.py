@@ -72,6 +72,8 @@ def make_plan(
     strategy: Strategy,
 ) -> Plan:
     members_by_reach: dict[int, list[Member]] = {}
+    spare: list[Member] = []
+    owner_team_id = portfolio.teams[0].team_id
     for route in routes:
         for group in groups_by_team.get(route.team_id, ()):
             relaxed_ms = opens_ms(requirement, group)
@@ -83,25 +85,33 @@ def make_plan(
                 hops = (*hops, f"after {group.key.after_ms // 1000} s: reserve of team {route.team_id}")
             if relaxed_ms > 0:
                 hops = (*hops, f"after {relaxed_ms // 1000} s: {_relaxed_words(requirement, group)}")
-            member = Member(group, _score(strategy, requirement, group), hops)
-            members_by_reach.setdefault(max(way_ms, relaxed_ms), []).append(member)
+            score = _score(strategy, requirement, group, owner_team_id)
+            members_by_reach.setdefault(max(way_ms, relaxed_ms), []).append(Member(group, score, hops))
+            keep_idle = group.team.team.keep_idle
+            # A team lends those who would be asked by its own calls first, and whose skills suffice from the start.
+            if keep_idle is not None and route.reach_ms > 0 and group.key.after_ms == 0 and relaxed_ms == 0:
+                at_once = f"while more than {keep_idle} of its agents are idle: team {route.team_id}"
+                spare.append(Member(group, score, (f"portfolio {portfolio.portfolio_id}", at_once)))
     rings = tuple(
         # Best score first, so that a strategy that compares scores can stop at the first that has somebody idle.
-        Ring(
-            reach_ms,
-            tuple(sorted(members_by_reach[reach_ms], key=lambda member: (member.score, member.group.key))),
-        )
+        Ring(reach_ms, _best_first(members_by_reach[reach_ms]))
         for reach_ms in sorted(members_by_reach)
     )
-    return Plan(portfolio.portfolio_id, requirement, rings, strategy)
+    return Plan(portfolio.portfolio_id, requirement, rings, strategy, spare=_best_first(spare))
 
 
-def _score(strategy: Strategy, requirement: Requirement, group: Group) -> int:
+def _best_first(members: Iterable[Member]) -> tuple[Member, ...]:
+    return tuple(sorted(members, key=lambda member: (member.score, member.group.key)))
+
+
+def _score(strategy: Strategy, requirement: Requirement, group: Group, owner_team_id: TeamId) -> int:
     if strategy is Strategy.MOST_SKILLED:
         return -sum(group.levels.get(need.skill, 0) for need in requirement.skills)
     if strategy is Strategy.LEAST_FLEXIBLE:
         # Those who can do least else are asked first; the polyglot stays free for the call only they can take.
         return len(group.levels) + len(group.key.languages)
+    if strategy is Strategy.IDLEST_TEAM:
+        return 0 if group.key.team_id == owner_team_id else 1
     return 0
 
 

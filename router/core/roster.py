@@ -4,7 +4,7 @@ The roster follows the organisation through its versions: what an id holds (a st
 """
 
 from router.core.errors import EventRejected, Rejection
-from router.core.members import AGENT_NOT_READY, AGENT_SIGNED_OUT
+from router.core.members import AGENT_IDLE, AGENT_NOT_READY, AGENT_SIGNED_OUT
 from router.core.model import Agent, AgentId, AgentStatus, PortfolioId, SiteId, Strategy, TeamId
 from router.core.organisation import Organisation
 from router.core.plans import make_plan, merge_needs
@@ -84,6 +84,9 @@ class Roster:
                 site_id, country = record.site.site.site_id, record.site.site.country
             # Whoever sits at a site that has lost its country has not moved.
             country = record.country or country or record.group.key.country
+            if record.status is AGENT_IDLE:
+                record.team.idle -= 1
+                team.idle += 1
             record.agent, record.team, record.removed = agent, team, False
             record.group = self._group(agent, team, site_id, country)
             record.group.staffed += _is_staffed(record.status)
@@ -138,6 +141,10 @@ class Roster:
     def groups(self) -> list[Group]:
         """The groups of this version of the organisation, those of agents who sit elsewhere too; sorted by key."""
         return [self._groups[key] for key in sorted(self._groups)]
+
+    def groups_of(self, team: TeamRecord) -> list[Group]:
+        """The groups of a team, in an order that is the same on every run of the same events."""
+        return self._groups_by_team.get(team.team.team_id, [])
 
     def group_again(self, key: GroupKey, *, by_occupancy: bool) -> Group:
         """The group of a snapshot, made where the organisation alone does not make it."""
@@ -235,12 +242,17 @@ class Roster:
 
     def set_status(self, agent: AgentRecord, status: AgentStatus, now_ms: int, reason: str | None = None) -> None:
         """The one place where an agent's status changes, so that counts and history always agree with it."""
-        was_staffed = _is_staffed(agent.status)
+        before = agent.status
+        was_staffed = _is_staffed(before)
         agent.status = status
         agent.reason = reason
         # Most changes are between two ways of being at work.
         if _is_staffed(status) is not was_staffed:
             agent.group.staffed += -1 if was_staffed else 1
+        if before is AGENT_IDLE:
+            agent.team.idle -= 1
+        if status is AGENT_IDLE:
+            agent.team.idle += 1
         history = agent.history
         history.append((now_ms, status, reason))
         if len(history) >= 2 * HISTORY_MAX:
@@ -255,9 +267,10 @@ class Roster:
             group.idle_by_occupancy.push(agent.occupancy_ppm, agent.idle_since_ms, agent.agent_id, agent)
 
     def count_again(self) -> None:
-        """Count anew who is at work in which group, after records were filled from a snapshot."""
+        """Count anew, after records were filled from a snapshot: who is at work in a group, and idle in a team."""
         for agent in self.agents.values():
             agent.group.staffed += _is_staffed(agent.status)
+            agent.team.idle += agent.status is AGENT_IDLE
 
     def rest(self, agent: AgentRecord, now_ms: int) -> None:
         """Stand an idle agent, for whom no call waits, in the queues of its group."""

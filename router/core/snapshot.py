@@ -22,7 +22,7 @@ from router.core.decisions import Rule
 from router.core.errors import StateError
 from router.core.exclusions import ExcludedDay, ExclusionBook
 from router.core.gates import Gates
-from router.core.handling import RecentMean
+from router.core.handling import RecentMean, TalkTimes
 from router.core.model import (
     Agent,
     AgentId,
@@ -157,6 +157,8 @@ class LeftTeam(Struct, frozen=True, array_like=True, gc=False):
 
     team: Team
     handling: MeanState
+    talk: tuple[int, ...] | None = None
+    """A `TalkTimes`, by bin, without the empty ones at the end; None: nothing was learnt."""
 
 
 class LeftAgent(Struct, frozen=True, array_like=True, gc=False):
@@ -203,6 +205,8 @@ class AgentState(Struct, frozen=True, array_like=True, gc=False):
     history: tuple[tuple[int, AgentStatus, str | None], ...]
     stage: PortfolioId | None = None
     """The portfolio under a move plan, as in `CallState.move`."""
+    talk: tuple[int, ...] | None = None
+    """As in `LeftTeam`."""
 
 
 class GroupState(Struct, frozen=True, array_like=True, gc=False):
@@ -216,6 +220,8 @@ class GroupState(Struct, frozen=True, array_like=True, gc=False):
 class TeamState(Struct, frozen=True, array_like=True, gc=False):
     team_id: TeamId
     handling: MeanState
+    talk: tuple[int, ...] | None = None
+    """As in `LeftTeam`."""
 
 
 class PortfolioState(Struct, frozen=True, array_like=True, gc=False):
@@ -226,6 +232,8 @@ class PortfolioState(Struct, frozen=True, array_like=True, gc=False):
     """What it was when the organisation still had it; None: it has it now."""
     arrived: int
     outcomes: tuple[tuple[Outcome, int], ...]
+    hang_ups: tuple[int, int] = (0, 0)
+    """A `HangUps`: how many, and the time waited."""
 
 
 class RosterState(Struct, frozen=True, array_like=True, gc=False):
@@ -304,6 +312,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     },
     "Group": {
         "country": "in the key",
+        "early": "the waiting calls that it may have while its team can spare agents",
         "idle": "its agents who are free",
         "idle_by_occupancy": "as `by_occupancy`; by what is kept with its agents who are free",
         "levels": "in the key",
@@ -315,6 +324,8 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "TeamRecord": {
         "connect_timeout_ms": "of the team",
         "cooldown_ms": "of the team",
+        "idle": "counted",
+        "keep_idle": "of the team",
         "offer_timeout_ms": "of the team",
         "own_first": "of the team",
         "presence_lease_ms": "of the team",
@@ -398,11 +409,13 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "AnswerRecord": {"month": "the month that it is in", "place": "its first four fields"},
     "OwnedRecord": {},
     "Engine": {
+        "_foresight": "code",
         "_gated": "the groups of whom a gate can be shut",
         "_handlers": "code",
         "_organisation": "kept by whoever keeps the state",
         "_out": "empty between events",
         "_past": "goes beside the state, in parts",
+        "_predicts": "in the organisation",
         "_released": "empty between events",
         "_waiting": "the calls that wait, and how far",
     },
@@ -496,13 +509,17 @@ def roster_state(roster: Roster) -> RosterState:
                 None if portfolio_id in roster.organisation.portfolios else record.portfolio,
                 record.arrived,
                 tuple(record.outcomes.items()),
+                (record.hang_ups.count, record.hang_ups.waited_ms),
             )
             for portfolio_id, record in sorted(roster.portfolios.items())
         ),
         teams=tuple(
-            TeamState(team_id, _mean_state(record.handling)) for team_id, record in sorted(roster.teams.items())
+            TeamState(team_id, _mean_state(record.handling), _talk_state(record.talk))
+            for team_id, record in sorted(roster.teams.items())
         ),
-        left_teams=tuple(LeftTeam(record.team, _mean_state(record.handling)) for record in left.teams),
+        left_teams=tuple(
+            LeftTeam(record.team, _mean_state(record.handling), _talk_state(record.talk)) for record in left.teams
+        ),
         left_sites=tuple(record.site for record in left.sites),
         groups=tuple(GroupState(group.key, group.idle_by_occupancy is not None) for group in groups),
         agents=agents,
@@ -566,6 +583,7 @@ def _agent_state(agent: AgentRecord, left: _Left, group_numbers: Mapping[Group, 
         is_suspect=agent.is_suspect,
         history=tuple(agent.history[-HISTORY_MAX:]),
         stage=agent.stage.portfolio_id if agent.stage is not None and agent.stage.is_present else None,
+        talk=_talk_state(agent.talk),
     )
 
 
@@ -578,6 +596,10 @@ def _personal(agent: AgentRecord) -> tuple[CallId, ...]:
 
 def _mean_state(mean: RecentMean) -> MeanState:
     return MeanState(mean.count, mean.mean_ms)
+
+
+def _talk_state(talk: TalkTimes | None) -> tuple[int, ...] | None:
+    return None if talk is None else talk.seen()
 
 
 def deadlines_state(deadlines: Deadlines) -> tuple[DeadlineState, ...]:
@@ -633,11 +655,14 @@ def restore_roster(roster: Roster, state: RosterState) -> None:
         portfolio = roster.portfolios[told.portfolio_id]
         portfolio.arrived = told.arrived
         portfolio.outcomes.update(told.outcomes)
+        portfolio.hang_ups.count, portfolio.hang_ups.waited_ms = told.hang_ups
     for team in state.teams:
         _restore_mean(roster.teams[team.team_id].handling, team.handling)
+        roster.teams[team.team_id].talk = _restored_talk(team.talk)
     left_teams = [TeamRecord(left.team) for left in state.left_teams]
     for record, left_team in zip(left_teams, state.left_teams, strict=True):
         _restore_mean(record.handling, left_team.handling)
+        record.talk = _restored_talk(left_team.talk)
     left_sites = [SiteRecord(site) for site in state.left_sites]
     groups = [roster.group_again(group.key, by_occupancy=group.by_occupancy) for group in state.groups]
     agents = dict(roster.agents)
@@ -693,6 +718,7 @@ def _restore_agent(agent: AgentRecord, state: AgentState) -> None:
     agent.busy_since_ms = state.busy_since_ms
     agent.misses = state.misses
     _restore_mean(agent.handling, state.handling)
+    agent.talk = _restored_talk(state.talk)
     agent.deadline_ms = state.deadline_ms
     agent.lease_until_ms = state.lease_until_ms
     agent.lease_ms = state.lease_ms
@@ -712,6 +738,10 @@ def _sit_again(agent: AgentRecord, site: SiteRecord) -> None:
 
 def _restore_mean(mean: RecentMean, state: MeanState) -> None:
     mean.count, mean.mean_ms = state.count, state.mean_ms
+
+
+def _restored_talk(counts: tuple[int, ...] | None) -> TalkTimes | None:
+    return None if counts is None else TalkTimes.of_counts(counts)
 
 
 def restore_gates(gates: Gates, state: GatesState, roster: Roster, now_ms: int) -> None:

@@ -7,7 +7,7 @@ records here say how it stands. Times are milliseconds since the epoch.
 from typing import Final
 
 from router.core.decisions import Rule
-from router.core.handling import RecentMean
+from router.core.handling import HangUps, RecentMean, TalkTimes
 from router.core.members import AGENT_SIGNED_OUT, CALL_WAITING
 from router.core.model import (
     Agent,
@@ -57,7 +57,9 @@ NEVER_MS: Final = 1 << 43
 class Group:
     """Agents alike, those of them who are idle, and the calls that reach them now."""
 
-    __slots__ = ("country", "idle", "idle_by_occupancy", "key", "levels", "place", "staffed", "team", "waiting")
+    __slots__ = (
+        "country", "early", "idle", "idle_by_occupancy", "key", "levels", "place", "staffed", "team", "waiting",
+    )  # fmt: skip
 
     def __init__(self, key: GroupKey, team: "TeamRecord") -> None:
         self.key = key
@@ -72,6 +74,8 @@ class Group:
         """By (occupancy in millionths, idle since, agent id); kept only where a plan asks for it."""
         self.waiting: Queue[CallRecord] = Queue()
         """By (class, rank, call id); see `WaitingRoom`."""
+        self.early: Queue[CallRecord] | None = None if team.keep_idle is None else Queue()
+        """Alike: calls that may have these agents only while the team can spare some, and perhaps others."""
         self.staffed = 0
         """Signed in and not in a pause: idle or at work."""
 
@@ -103,7 +107,7 @@ class Ring:
 class Plan:
     """Whom a kind of call reaches, nearest ring first."""
 
-    __slots__ = ("is_lost", "portfolio_id", "requirement", "ring_of", "rings", "strategy")
+    __slots__ = ("is_lost", "portfolio_id", "requirement", "ring_of", "rings", "spare", "strategy")
 
     def __init__(
         self,
@@ -112,12 +116,15 @@ class Plan:
         rings: tuple[Ring, ...],
         strategy: Strategy,
         *,
+        spare: tuple[Member, ...] = (),
         is_lost: bool = False,
     ) -> None:
         self.portfolio_id = portfolio_id
         self.requirement = requirement
         self.rings = rings
         self.strategy = strategy
+        self.spare = spare
+        """Groups of later rings whose teams help at once while they can spare agents; best score first."""
         self.is_lost = is_lost
         """Whom it reached is not known any more: its portfolio left the organisation, and the router was restarted."""
         self.ring_of: dict[Group, tuple[int, Member]] = {
@@ -269,12 +276,16 @@ class TeamRecord:
     """A team, with its times in milliseconds: each is asked for once a call or more."""
 
     __slots__ = (
-        "connect_timeout_ms", "cooldown_ms", "handling", "offer_timeout_ms", "own_first", "presence_lease_ms",
-        "talk_lease_ms", "team", "team_id", "wrap_up_ms",
+        "connect_timeout_ms", "cooldown_ms", "handling", "idle", "keep_idle", "offer_timeout_ms", "own_first",
+        "presence_lease_ms", "talk", "talk_lease_ms", "team", "team_id", "wrap_up_ms",
     )  # fmt: skip
 
     def __init__(self, team: Team) -> None:
         self.handling = RecentMean()
+        self.idle = 0
+        """How many of its agents are idle."""
+        self.talk: TalkTimes | None = None
+        """Learnt while some portfolio predicts the owner wait; None: not yet."""
         self.follow(team)
 
     def follow(self, team: Team) -> None:
@@ -282,12 +293,18 @@ class TeamRecord:
         self.team = team
         self.team_id = team.team_id
         self.own_first = team.own_first
+        self.keep_idle = team.keep_idle
         self.offer_timeout_ms = team.offer_timeout_s * 1000
         self.connect_timeout_ms = team.connect_timeout_s * 1000
         self.talk_lease_ms = team.talk_lease_s * 1000
         self.wrap_up_ms = team.wrap_up_s * 1000
         self.cooldown_ms = team.cooldown_s * 1000
         self.presence_lease_ms = team.presence_lease_s * 1000
+
+    @property
+    def can_spare(self) -> bool:
+        """Whether more agents are idle than the team keeps for its own calls."""
+        return self.keep_idle is not None and self.idle > self.keep_idle
 
 
 class SiteRecord:
@@ -309,6 +326,7 @@ class PortfolioRecord:
     __slots__ = (
         "arrived",
         "company",
+        "hang_ups",
         "head_start_ms",
         "outcomes",
         "owner_team_id",
@@ -324,6 +342,8 @@ class PortfolioRecord:
         """Waiting calls as (rank, call id), sorted: the position in the queue is an index into it."""
         self.arrived = 0
         self.outcomes = dict.fromkeys(Outcome, 0)
+        self.hang_ups = HangUps()
+        """Learnt while the portfolio predicts the owner wait."""
 
     def follow(self, portfolio: Portfolio, company: str) -> None:
         """Take over a new version of the portfolio."""
@@ -343,7 +363,8 @@ class AgentRecord:
         "agent", "agent_id", "busy_ms", "busy_since_ms", "call", "country", "deadline_ms", "entry", "entry_ms",
         "group", "handling", "held", "history", "idle_since_ms", "is_suspect", "lease_ms", "lease_timer",
         "lease_until_ms", "leaving", "misses", "next_reason", "occupancy_ppm", "personal", "reason", "removed",
-        "seat", "sequence", "session", "signed_in_ms", "site", "stage", "stamp", "status", "team", "timer",
+        "seat", "sequence", "session", "signed_in_ms", "site", "stage", "stamp", "status", "talk", "team",
+        "timer",
     )  # fmt: skip
 
     def __init__(self, agent: Agent, team: TeamRecord, group: Group) -> None:
@@ -380,6 +401,8 @@ class AgentRecord:
         self.held: dict[CallId, CallRecord] = {}
         """Calls that wait for this owner alone."""
         self.handling = RecentMean()
+        self.talk: TalkTimes | None = None
+        """As `TeamRecord.talk`."""
         self.stage: Stage | None = None
         """What counts the handling of the last call until its wrap-up is over."""
         self.stamp = 0

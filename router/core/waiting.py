@@ -3,10 +3,12 @@
 A waiting call stands in the queue of every group whose ring has opened for it, and in the personal queues of its owner
 and backups; while it is held, in its owner's alone. A freed agent looks at two heads, its group's and its own, and
 takes the smaller: by class (callers who asked for an agent inside; own clients, own portfolios, others: where the team
-serves its own first), then rank.
+serves its own first), then rank. An agent for whom neither has a call, and whose team can spare one, looks at the queue
+of those whom the team helps early.
 """
 
 from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator
 
 from router.core.decisions import Rule
 from router.core.gates import Gates
@@ -22,7 +24,7 @@ from router.core.members import (
 )
 from router.core.model import AgentId
 from router.core.queues import Queue
-from router.core.state import NEVER_MS, AgentRecord, CallRecord, TeamRecord
+from router.core.state import NEVER_MS, AgentRecord, CallRecord, Group, TeamRecord
 
 __all__ = ["WaitingRoom"]
 
@@ -64,6 +66,8 @@ class WaitingRoom:
             for backup in call.backups:
                 self._stand_with_if_open(call, backup, now_ms)
             self.widen(call, now_ms)
+            if call.plan.spare:
+                self._stand_early(call)
         call.rule = self.why(call, now_ms)
 
     def leave(self, call: CallRecord) -> None:
@@ -90,6 +94,8 @@ class WaitingRoom:
         if call.held_until_ms is not None:
             assert call.owner is not None, "a call is held for its owner"
             call.owner.held[call.call_id] = call
+        elif call.plan.spare:
+            self._stand_early(call)
 
     def widen(self, call: CallRecord, now_ms: int) -> None:
         """Put the call into the queues of the groups whose ring has opened since it was last looked at."""
@@ -101,20 +107,37 @@ class WaitingRoom:
                 group.waiting.push(_class_of(call, group.team, None), call.rank_ms, call.call_id, call)
             call.rings_open += 1
 
-    def first_for(self, agent: AgentRecord, now_ms: int) -> tuple[CallRecord, Rule] | None:
-        """The call that the freed agent takes, and by which rule; None: none reaches the agent now."""
+    def first_for(
+        self, agent: AgentRecord, now_ms: int, spares: Callable[[CallRecord], bool] | None = None
+    ) -> tuple[CallRecord, Rule] | None:
+        """The call that the freed agent takes, and by which rule; None: none reaches the agent now.
+
+        *spares* says of each call that would be taken whether it is left for somebody else.
+        """
         gates, group = self._gates, agent.group
         waiting = group.waiting
         entry = waiting.head()
-        if entry is not None and (gates.are_any or entry[4].is_blocked(agent)):
-            entry = waiting.first(lambda call: self._may_have(agent, call, now_ms))
+        if entry is not None and (gates.are_any or spares is not None or entry[4].is_blocked(agent)):
+            entry = waiting.first(
+                lambda call: self._may_have(agent, call, now_ms) and (spares is None or not spares(call))
+            )
         if agent.personal is not None:
             # Where the agent sits may have changed since the call was put here.
             personal = agent.personal.first(
-                lambda call: personal_opens_ms(call, agent) is not None and self._may_have(agent, call, now_ms)
+                lambda call: (
+                    personal_opens_ms(call, agent) is not None
+                    and self._may_have(agent, call, now_ms)
+                    and (spares is None or not spares(call))
+                )
             )
             if personal is not None and (entry is None or personal[:3] <= entry[:3]):
                 entry = personal
+        is_early = False
+        if entry is None and group.early is not None and group.team.can_spare:
+            entry = group.early.first(
+                lambda call: self._may_have(agent, call, now_ms) and (spares is None or not spares(call))
+            )
+            is_early = True
         if entry is None:
             return None
         call = entry[4]
@@ -126,7 +149,21 @@ class WaitingRoom:
             return call, RULE_BACKUP
         if gates.are_any and gates.is_spill(call, group):
             return call, Rule.SPILL
+        if is_early:
+            return call, Rule.SPARE
         return call, RULE_OWN_PORTFOLIO if entry[0] == _OWN_PORTFOLIO else RULE_RANK
+
+    @staticmethod
+    def has_calls_for(group: Group) -> bool:
+        """Whether any call might be taken by agents of the group; sometimes true though none is left."""
+        return len(group.waiting) > 0 or (group.early is not None and len(group.early) > 0)
+
+    @staticmethod
+    def calls_for(group: Group) -> Iterator[CallRecord]:
+        """Those that agents of the group may have, now or while their team can spare some; in no order."""
+        yield from group.waiting.living()
+        if group.early is not None:
+            yield from group.early.living()
 
     def _may_have(self, agent: AgentRecord, call: CallRecord, now_ms: int) -> bool:
         if call.is_blocked(agent):
@@ -196,6 +233,13 @@ class WaitingRoom:
                 if opens_ms is not None and call.arrived_ms + opens_ms > now_ms:
                     change_ms = min(change_ms, call.arrived_ms + opens_ms)
         return change_ms
+
+    @staticmethod
+    def _stand_early(call: CallRecord) -> None:
+        for member in call.plan.spare:
+            group = member.group
+            assert group.early is not None, "a group that can be spared has a queue for it"
+            group.early.push(_class_of(call, group.team, None), call.rank_ms, call.call_id, call)
 
     def _stand_with_if_open(self, call: CallRecord, person: AgentRecord, now_ms: int) -> None:
         opens_ms = personal_opens_ms(call, person)

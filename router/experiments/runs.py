@@ -1,9 +1,17 @@
-"""Runs of one scenario side by side: where there are several, each in a process of its own."""
+"""Runs of scenarios side by side, each in a process of its own; processes stay for the next run.
+
+A process is told once of every policy, as an organisation of ten thousand clients takes a while to send. Where there is
+but one run to make, or one processor, it is made here.
+"""
 
 import multiprocessing
+import os
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from msgspec import Struct
 
@@ -12,59 +20,77 @@ from router.core.model import OrganisationDescription
 from router.simulation.centre import Off, Run, play
 from router.simulation.scenario import Scenario
 
-__all__ = ["Task", "play_all"]
+__all__ = ["Policy", "Runs", "Task", "processors"]
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """Callers, agents and an organisation that are to be played."""
+
+    name: str
+    scenario: Scenario
+    description: OrganisationDescription
+    """As it is written."""
+    limits: Limits = Limits()
+    """Of the router."""
+    shard: str = "main"
+    """Of a journal that is written."""
 
 
 class Task(Struct, frozen=True, kw_only=True):
     """A run that is to be made."""
 
+    policy: int = 0
+    """Which, of those that `Runs` knows."""
+    replication: int = 0
     off: Off | None = None
     journal: Path | None = None
 
 
-def play_all(
-    tasks: Sequence[Task],
-    scenario: Scenario,
-    description: OrganisationDescription,
-    *,
-    limits: Limits,
-    shard: str,
-    on_day: Callable[[], None] = lambda: None,
-) -> list[Run]:
-    """The runs of *tasks*, in their order, all at once.
+class Runs:
+    """Plays *policies*, in as many processes as are told; a context manager that ends them."""
 
-    Args:
-        tasks: What tells the runs apart.
-        scenario: For all of them, see `play`.
-        description: As it is written.
-        limits: Of the router.
-        shard: Of the journal.
-        on_day: Told of each day of each run, for showing progress.
+    def __init__(self, policies: Sequence[Policy], *, processes: int) -> None:
+        self._policies = tuple(policies)
+        self._processes = processes
+        self._workers: list[tuple[BaseProcess, Connection]] = []
 
-    Raises:
-        RouterError: One of them could not be played.
-    """
-    if len(tasks) == 1:
-        (task,) = tasks
-        run = play(
-            scenario, description, limits=limits, off=task.off, journal=task.journal, shard=shard,
-            on_day=lambda _: on_day(),
-        )  # fmt: skip
-        return [run]
-    # Not forked: this process may have threads, such as that of a progress bar.
-    context = multiprocessing.get_context("spawn")
-    processes, places = [], {}
-    runs: dict[int, Run] = {}
-    try:
-        for place, task in enumerate(tasks):
-            ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_play, args=(theirs, task, scenario, description, limits, shard))
-            process.start()
-            processes.append(process)
-            theirs.close()
-            places[ours] = place
-        while places:
-            for ready in wait(list(places)):
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for process, _ in self._workers:
+            process.terminate()
+        for process, pipe in self._workers:
+            process.join()
+            pipe.close()
+        self._workers.clear()
+
+    def play(self, tasks: Sequence[Task], *, on_day: Callable[[], None] = lambda: None) -> list[Run]:
+        """The runs of *tasks*, in their order.
+
+        Args:
+            tasks: What tells the runs apart.
+            on_day: Told of each day of each run, for showing progress.
+
+        Raises:
+            RouterError: One of them could not be played.
+        """
+        if min(len(tasks), self._processes) == 1:
+            return [_played(self._policies[task.policy], task, on_day) for task in tasks]
+        self._start(min(len(tasks), self._processes))
+        runs: dict[int, Run] = {}
+        left = list(enumerate(tasks))[::-1]
+        idle = [pipe for _, pipe in self._workers]
+        busy: dict[Connection, int] = {}
+        while len(runs) < len(tasks):
+            while left and idle:
+                place, task = left.pop()
+                pipe = idle.pop()
+                busy[pipe] = place
+                pipe.send(task)
+            for ready in wait(list(busy)):
                 assert isinstance(ready, Connection)
                 try:
                     told = ready.recv()
@@ -73,38 +99,49 @@ def play_all(
                 if isinstance(told, RouterError):
                     raise told
                 if isinstance(told, Run):
-                    runs[places.pop(ready)] = told
+                    runs[busy.pop(ready)] = told
+                    idle.append(ready)
                 else:
                     on_day()
-    finally:
-        for process in processes:
-            if len(runs) < len(tasks):
-                process.terminate()
-            process.join()
-    return [runs[place] for place in range(len(tasks))]
+        return [runs[place] for place in range(len(tasks))]
+
+    def _start(self, count: int) -> None:
+        # Not forked: this process may have threads, such as that of a progress bar.
+        context = multiprocessing.get_context("spawn")
+        while len(self._workers) < count:
+            ours, theirs = context.Pipe()
+            # A daemon ends with us, whatever becomes of us.
+            process = context.Process(target=_work, args=(theirs, self._policies), daemon=True)
+            process.start()
+            theirs.close()
+            self._workers.append((process, ours))
 
 
-def _play(
-    out: Connection,
-    task: Task,
-    scenario: Scenario,
-    description: OrganisationDescription,
-    limits: Limits,
-    shard: str,
-) -> None:
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _played(policy: Policy, task: Task, on_day: Callable[[], None]) -> Run:
+    return play(
+        policy.scenario,
+        policy.description,
+        limits=policy.limits,
+        off=task.off,
+        replication=task.replication,
+        journal=task.journal,
+        shard=policy.shard,
+        on_day=lambda _: on_day(),
+    )
+
+
+def _work(pipe: Connection, policies: Sequence[Policy]) -> None:
     try:
-        run = play(
-            scenario,
-            description,
-            limits=limits,
-            off=task.off,
-            journal=task.journal,
-            shard=shard,
-            on_day=lambda _: out.send(None),
-        )
-    except RouterError as error:
-        out.send(error)
-    except KeyboardInterrupt:
+        while True:
+            task = pipe.recv()
+            try:
+                pipe.send(_played(policies[task.policy], task, lambda: pipe.send(None)))
+            except RouterError as error:
+                pipe.send(error)
+    except (KeyboardInterrupt, EOFError, BrokenPipeError):
         pass  # The one who waits for this has been interrupted as well, and says so.
-    else:
-        out.send(run)

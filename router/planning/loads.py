@@ -5,33 +5,29 @@ equal inputs give equal answers: a call of 410 s is 410,000,000 of them, an agen
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from msgspec import Meta, Struct, structs
+from msgspec import structs
 
 from router.core.errors import OrganisationError, Problem
 from router.core.hours import OpeningHours
 from router.core.model import (
     Hours,
-    Id,
-    Language,
     Portfolio,
     PortfolioId,
-    SkillNeed,
     Weekday,
 )
 from router.core.months import PortfolioMonth
 from router.core.organisation import Organisation
 from router.core.plans import merge_needs
 from router.core.values import Requirement
-from router.planning.quarters import QUARTER_MS, local_ms
-from router.reading import nearest
-from router.tables import rows_in_csv
+from router.load_files import LoadRow, is_within, problems_of_load, read_load_rows
+from router.planning.quarters import QUARTER_MS
+from router.roster_files import local_ms
 
 __all__ = [
     "AGENT_HOUR", "Kind", "Load", "LoadPart", "LoadRow", "agents_in_words", "kind_of", "load_of_clients",
@@ -42,27 +38,7 @@ AGENT_HOUR = 3_600_000_000
 """The work that one agent does in an hour of nothing but calls."""
 
 _SECOND = 1_000_000
-_CALLS_MAX = 1_000_000
 _WEEKDAYS = tuple(Weekday)
-
-
-class LoadRow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A row of a load file: calls of one kind, at all hours or at some."""
-
-    portfolio_id: Annotated[PortfolioId, Id]
-    calls_per_hour: Decimal
-    """Up to three decimals are looked at."""
-    handling_s: Annotated[int, Meta(ge=1, le=14_400)] | None = None
-    """Talk and wrap-up; None: as the portfolio's owner team has it."""
-    skills: tuple[SkillNeed, ...] = ()
-    """What these calls need on top of what their portfolio does."""
-    language: Language | None = None
-    days: tuple[Weekday, ...] = ()
-    """Empty: all."""
-    starts: time = time()
-    ends: time = time()
-    """Excluded; 00:00 is the end of the day. Both in the portfolio's local time."""
-    where: str = ""
 
 
 class Kind(NamedTuple):
@@ -105,10 +81,7 @@ class LoadPart(NamedTuple):
     """When it comes; None: at all hours."""
 
     def is_due(self, weekday: Weekday, moment: time) -> bool:
-        if self.span is None:
-            return True
-        end = self.span.closes
-        return weekday in self.span.days and self.span.opens <= moment and (end == time() or moment < end)
+        return self.span is None or is_within(self.span.days, self.span.opens, self.span.closes, weekday, moment)
 
 
 def agents_in_words(work: int) -> str:
@@ -143,28 +116,14 @@ def read_load(path: Path, organisation: Organisation) -> Load:
     """
     problems: list[Problem] = []
     parts = []
-    for row in rows_in_csv(path, path.name, LoadRow, problems):
-        found = list(_row_problems(row, organisation))
+    for row in read_load_rows(path, problems):
+        found = list(problems_of_load(row, organisation))
         problems += found
         if not found:
             parts.append(_part(row, organisation))
     if problems:
         raise OrganisationError(problems)
     return Load(f"from {path.name}", tuple(parts))
-
-
-def _row_problems(row: LoadRow, organisation: Organisation) -> Iterator[Problem]:
-    if row.portfolio_id not in organisation.portfolios:
-        hint = nearest(row.portfolio_id, organisation.portfolios)
-        yield Problem(row.where, "portfolio_id", f"there is no portfolio {row.portfolio_id!r}{hint}")
-    if not (row.calls_per_hour.is_finite() and 0 <= row.calls_per_hour <= _CALLS_MAX):
-        yield Problem(row.where, "calls_per_hour", f"must be a number from 0 to {_CALLS_MAX}")
-    for need in row.skills:
-        if need.skill not in organisation.skills:
-            hint = nearest(need.skill, organisation.skills)
-            yield Problem(row.where, "skills", f"there is no skill {need.skill!r}{hint}")
-    if row.ends != time() and row.ends <= row.starts:
-        yield Problem(row.where, "ends", f"is {row.ends:%H:%M}, not after {row.starts:%H:%M}: write two rows")
 
 
 def _part(row: LoadRow, organisation: Organisation) -> LoadPart:

@@ -5,13 +5,14 @@ whole week. The first quarter begins at `Quarters.start_ms`; every time zone of 
 moments, so a day of 23 hours has 92 of them and one of 25 has 100.
 """
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from router.core.hours import OpeningHours
+from router.roster_files import local_ms
 
-__all__ = ["QUARTER_MS", "Quarters", "local_ms", "quarter_in_words"]
+__all__ = ["QUARTER_MS", "Quarters", "quarter_in_words"]
 
 QUARTER_MS = 900_000
 
@@ -54,14 +55,6 @@ class Quarters(NamedTuple):
     def _between(self, first: int, end: int) -> int:
         first, end = max(0, first), min(self.length, end)
         return (1 << end) - (1 << first) if first < end else 0
-
-
-def local_ms(day: date, moment: time, zone: ZoneInfo) -> int:
-    """A local time in milliseconds since the epoch, as opening hours read it.
-
-    Of a time that comes twice the first is meant; one that the clocks leave out counts from the offset before.
-    """
-    return int(datetime.combine(day, moment, zone).astimezone(UTC).timestamp()) * 1000
 
 
 def quarter_in_words(at_ms: int, zone: ZoneInfo) -> str:

@@ -27,9 +27,9 @@ from router.core.organisation import Organisation
 from router.core.plans import make_plan
 from router.core.state import Group
 from router.planning.loads import AGENT_HOUR, Kind, Load, LoadPart, agents_in_words, kind_of
-from router.planning.quarters import Quarters, local_ms, quarter_in_words
-from router.planning.rosters import Shift
+from router.planning.quarters import Quarters, quarter_in_words
 from router.reports.graph import Absence, Staff, summarise_graph
+from router.roster_files import Shift, local_ms
 
 __all__ = [
     "OCCUPANCY_PERCENT", "PRESENT_PERCENT", "Bottleneck", "Hour", "KindNeed", "Network", "Staffing", "Thin", "apart",

@@ -31,9 +31,9 @@ from router.core.months import PortfolioMonth
 from router.core.organisation import Organisation
 from router.journal import SqliteJournal
 from router.planning.loads import AGENT_HOUR, Load, agents_in_words, load_of_clients, load_of_months, read_load
-from router.planning.quarters import local_ms
-from router.planning.rosters import OwnersPresent, RosterReport, Shift, check_roster, read_roster
+from router.planning.rosters import OwnersPresent, RosterReport, check_roster
 from router.planning.staffing import OCCUPANCY_PERCENT, PRESENT_PERCENT, Hour, Staffing, staffing_of
+from router.roster_files import Shift, local_ms, read_roster
 from router.service.app import limits_of
 from router.service.recovery import recover
 from router.settings import Settings, load_settings

@@ -26,7 +26,7 @@ from matplotlib.path import Path as Outline
 from matplotlib.textpath import text_to_path
 
 from router.core.errors import RouterError
-from router.core.model import FallbackKind, Portfolio, SkillNeed, TeamId
+from router.core.model import FallbackKind, OwnerWait, Portfolio, SkillNeed, TeamId
 from router.core.organisation import Organisation
 from router.core.plans import opens_ms
 from router.core.state import Group, Plan
@@ -349,7 +349,9 @@ def _facts(portfolio: Portfolio, *, owned: bool) -> Iterable[str]:
         needs.append(f"an agent in {' or '.join(portfolio.countries)}")
     yield f"Agents need: {'; '.join(needs)}." if needs else "Agents need no particular skill."
     if owned:
-        hold = f"; a busy owner is waited for up to {portfolio.owner_wait_s} s" if portfolio.owner_wait_s else ""
+        where_it_pays = " where that is likely to pay" if portfolio.owner_wait is OwnerWait.PREDICTED else ""
+        up_to = f"; a busy owner is waited for up to {portfolio.owner_wait_s} s{where_it_pays}"
+        hold = up_to if portfolio.owner_wait_s else ""
         yield f"A client's owner and backups are asked before all others{hold}."
     if portfolio.max_wait_s is not None:
         yield f"A caller who has waited for {portfolio.max_wait_s} s {_fallback_words(portfolio)}."

@@ -41,7 +41,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-SNAPSHOT_FORMAT: Final = 3
+SNAPSHOT_FORMAT: Final = 4
 """The first byte of a snapshot. Raise it with every change of what is in one. A router falls back on records, but only
 while none were purged: after the first release, a new format needs a reader of the one before."""
 

@@ -10,11 +10,15 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
-__all__ = ["DAY_HOURS", "WAIT_EDGES_S", "Counts", "RunCounts", "Scope", "sum_of"]
+__all__ = ["DAY_HOURS", "NOT_QUEUED", "WAIT_EDGES_S", "Counts", "RunCounts", "Scope", "sum_of"]
 
 DAY_HOURS = 24
 WAIT_EDGES_S = (0, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900)
 """Upper edges of the bins of waits, in seconds; one more bin follows for what is longer."""
+
+
+NOT_QUEUED = "offered"
+"""Instead of a rule: the call was offered to somebody at once."""
 
 
 class Scope(StrEnum):
@@ -66,18 +70,23 @@ class Counts(Struct, kw_only=True):
     by_own_team: int = 0
     """Answered by the portfolio's owner team."""
     transferred: int = 0
+    transferred_lost: int = 0
+    """Of those transferred: nobody else answered."""
     offered: int = 0
     """Offers made."""
     missed: int = 0
     declined: int = 0
+    contracted: int = 0
+    """Answers that are work under a contract, call-backs included."""
     inside: int = 0
-    """Answered in the country of the contract."""
+    """Of these, answered in the country of the contract."""
     overrides: int = 0
     talk_ms: int = 0
+    """With agents, of calls that were answered on the line or called back."""
     busy_ms: int = 0
-    """Talk and wrap-up."""
+    """Talk and wrap-up: of a portfolio or contract by the calls, else of the agents by the clock."""
     staffed_ms: int = 0
-    """Signed in and not in a pause."""
+    """Signed in and not in a pause; of teams, sites and all."""
     signed_in_ms: int = 0
 
     def add(self, other: "Counts") -> None:
@@ -92,10 +101,17 @@ class RunCounts(Struct, kw_only=True):
     """By id within each scope; `Scope.ALL` has the one id ``all``. Ids without any call are there too."""
     by_hour: dict[str, list[Counts]] = field(default_factory=dict)
     """By portfolio id, and ``all``: one a local hour in which the call arrived (or the agents were there)."""
+    teams_by_hour: dict[str, list[Counts]] = field(default_factory=dict)
+    """By team id: what its agents answered, by the local hour of the answer, and their time."""
     waits: dict[str, list[int]] = field(default_factory=dict)
     """By portfolio id, and ``all``: answered calls by wait, see `WAIT_EDGES_S`."""
     states_ms: dict[str, list[int]] = field(default_factory=dict)
-    """By agent status: time spent in it, one number a local hour."""
+    """By agent status, but for `signed_out`: time spent in it, one number a local hour."""
+    open_days: list[int] = field(default_factory=lambda: [0] * DAY_HOURS)
+    """Days on which anybody called in the local hour."""
+    late: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By portfolio id, and ``all``: calls not answered within the threshold, hang-ups included, by the rule that let
+    them wait; `NOT_QUEUED` where none did at first."""
     days: int = 0
     """Local days that were counted."""
 
@@ -113,13 +129,19 @@ def sum_of(runs: Iterable[RunCounts]) -> RunCounts:
         for scope, rows in run.by_scope.items():
             for name, counts in rows.items():
                 scopes[scope][name].add(counts)
-        for name, hours in run.by_hour.items():
-            into = total.by_hour.setdefault(name, [Counts() for _ in range(DAY_HOURS)])
-            for mine, theirs in zip(into, hours, strict=True):
-                mine.add(theirs)
+        for days, whole_days in ((run.by_hour, total.by_hour), (run.teams_by_hour, total.teams_by_hour)):
+            for name, hours in days.items():
+                into = whole_days.setdefault(name, [Counts() for _ in range(DAY_HOURS)])
+                for mine, theirs in zip(into, hours, strict=True):
+                    mine.add(theirs)
+        total.open_days = [a + b for a, b in zip(total.open_days, run.open_days, strict=True)]
         for numbers, whole in ((run.waits, total.waits), (run.states_ms, total.states_ms)):
             for name, values in numbers.items():
                 before = whole.get(name, [0] * len(values))
                 whole[name] = [a + b for a, b in zip(before, values, strict=True)]
+        for name, rules in run.late.items():
+            together = total.late.setdefault(name, {})
+            for rule, count in rules.items():
+                together[rule] = together.get(rule, 0) + count
     total.by_scope = {scope: dict(rows) for scope, rows in scopes.items()}
     return total

@@ -69,9 +69,17 @@ class VirtualFloor:
         *,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         is_digested: bool = True,
+        engine: Engine | None = None,
     ) -> None:
-        """*is_digested* False: without the digest of all decisions, which takes a fifth of a run."""
-        self.engine = Engine(description, limits=limits)
+        """Bring callers and agents together.
+
+        Args:
+            description: The organisation.
+            limits: Of an engine of the floor's own.
+            is_digested: False: without the digest of all decisions, which takes a fifth of a run.
+            engine: None: one of the floor's own.
+        """
+        self.engine = engine or Engine(description, limits=limits)
         # Twice a lease, as a platform would.
         self._refresh_every_ms = min(team.talk_lease_s for team in description.teams) * 500
         self._future: list[tuple[int, int, Event]] = []

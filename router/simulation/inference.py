@@ -42,6 +42,7 @@ from router.core.model import (
     OrganisationDescription,
     OwnerMode,
     Ownership,
+    OwnerWait,
     Portfolio,
     PortfolioId,
     Site,
@@ -98,8 +99,12 @@ class ReplayPolicy(Struct, frozen=True, kw_only=True):
     owners: bool = True
     """Clients have their imputed owners and backups. False: first come first served, as the log was."""
     owner_mode: OwnerMode = OwnerMode.PREFER
+    owner_wait: OwnerWait = OwnerWait.FIXED
     owner_wait_s: int = 0
     """How long a call may be held for a busy owner. 0: the owner is only asked first."""
+    owner_worth_s: int = 60
+    hang_up_cost_s: int = 60
+    """As those of `router.core.model.Portfolio`."""
     own_first: bool = True
     """An agent who becomes free takes calls of own clients before older ones. Where somebody nearly always waits, as
     in the bank's log, owners get few of their clients without this: 19 % of those on shift rather than 31 %."""
@@ -523,7 +528,10 @@ def _organisation(
             # A kind that nobody known ever served may go to anyone, or it could not be replayed at all.
             skills=(SkillNeed(Skill(kind)),) if kind in held else (),
             owner_mode=policy.owner_mode,
+            owner_wait=policy.owner_wait,
             owner_wait_s=policy.owner_wait_s,
+            owner_worth_s=policy.owner_worth_s,
+            hang_up_cost_s=policy.hang_up_cost_s,
             max_wait_s=None,
             time_zone=mapping.time_zone,
             where=where,

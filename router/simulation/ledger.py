@@ -265,8 +265,8 @@ class Ledger:
         *,
         is_override: bool,
         now_ms: int,
-    ) -> None:
-        """A call's first answer, of somebody called back too."""
+    ) -> Contract | None:
+        """A call's first answer, of somebody called back too; the contract under which it is work, if any."""
         for plan in self._plans.values():
             plan.answered(portfolio_id, site_id)
         for each in self._by_parties[self._company[portfolio_id], supplier_id]:
@@ -277,7 +277,8 @@ class Ledger:
                     self.breach_count += 1
                     if len(self.breaches) < _BREACHES_SHOWN:
                         self.breaches.append(each.breach(call_id, now_ms))
-                return
+                return each.contract
+        return None
 
     def plan_reported(self, report: ReportPlan, day: date, now_ms: int) -> None:
         """A move plan went on, went back or stands still."""

@@ -94,6 +94,7 @@ class Crew(NamedTuple):
     skills: dict[Skill, int] = {}  # noqa: RUF012 - never written to
     own_first: bool = False
     strategy: Strategy = Strategy.LONGEST_IDLE
+    keep_idle: int | None = None
 
 
 class Companion(NamedTuple):
@@ -149,6 +150,7 @@ class MemorylessModel:
                     supplier_id=supplier,
                     strategy=crew.strategy,
                     own_first=crew.own_first,
+                    keep_idle=crew.keep_idle,
                     wrap_up_s=0,
                     talk_lease_s=_LEASE_S,
                     presence_lease_s=_LEASE_S,

@@ -17,6 +17,10 @@ class Replay(NamedTuple):
     log: Results
     replayed: Results
     run: FloorRun
+    logged: tuple[CallResult, ...]
+    """What became of each caller in the log."""
+    calls: tuple[CallResult, ...]
+    """And under the router, in the same order."""
 
 
 def replay(inferred: InferredLog, *, on_caller: Callable[[Caller], None] = lambda _: None) -> Replay:
@@ -30,6 +34,8 @@ def replay(inferred: InferredLog, *, on_caller: Callable[[Caller], None] = lambd
         log=summarise(inferred.logged, busy_ms=inferred.busy_ms, staffed_ms=inferred.staffed_ms),
         replayed=summarise(results, busy_ms=busy_ms, staffed_ms=inferred.staffed_ms),
         run=run,
+        logged=inferred.logged,
+        calls=tuple(results),
     )
 
 

@@ -1,44 +1,31 @@
 """A scenario: who calls when, how patient they are, how long they talk, and who is there to answer them.
 
-A TOML file beside the organisation that it is played with. All that can be wrong with it is said at once, before
-anything is played. Days and hours are local, in the scenario's own time zone.
+Days and hours are local, in the scenario's own time zone. `scenario_files` reads one, `scenario_checks` holds it
+against its organisation.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated
 
-import msgspec
 from msgspec import Struct
 
 from router.core.errors import Problem, RouterError
-from router.core.model import (
-    Id,
-    OrganisationDescription,
-    PortfolioId,
-    SiteId,
-    TeamId,
-    Weekday,
-)
-from router.core.organisation import Organisation
-from router.reading import (
-    StructT,
-    nearest,
-    note_unknown,
-    noter,
-    read_fields,
-    read_row,
-    read_toml,
-)
+from router.core.model import Id, PortfolioId, SiteId, TeamId, Weekday
+from router.load_files import LoadRow
+from router.roster_files import ShiftRow
+from router.simulation.times import Times
 
-__all__ = ["Calls", "Roster", "Scenario", "ScenarioError", "SiteTalk", "problems_of", "read_scenario"]
+__all__ = [
+    "EVERY_DAY_ALIKE", "HOURS", "Calls", "Log", "LogPart", "Presence", "RecordedDay", "Roster", "Scenario",
+    "ScenarioError", "ScenarioHeading", "SiteTalk", "Transfer",
+]  # fmt: skip
 
 HOURS = 24
+EVERY_DAY_ALIKE = (1.0,) * 7
+"""Weights of weekdays, Monday first."""
 _WEEK = tuple(Weekday)
-_DAYS_MAX = 3_660
 
 
 class ScenarioError(RouterError):
@@ -49,29 +36,66 @@ class ScenarioError(RouterError):
         super().__init__("; ".join(map(str, self.problems)))
 
 
-class Calls(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The callers of a portfolio: a Poisson process whose rate follows the week, the day and chance.
+class LogPart(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Calls of a recorded log."""
 
-    Whoever would call while the portfolio is closed does not: the platform tells them.
+    log: str
+    """Its log_id."""
+    kinds: tuple[str, ...] = ()
+    """Only these kinds of calls; empty: all."""
+
+
+class Transfer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of the callers turn out to want another portfolio."""
+
+    portfolio_id: Annotated[PortfolioId, Id]
+    share: float
+    after_percent: int = 40
+    """Of the talk, so much is over by then; the rest is with who answers next."""
+
+
+class Calls(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The callers of a portfolio: a Poisson process whose rate follows the week, the day and chance, or a recorded one.
+
+    Whoever would call while the portfolio is closed does not: the platform tells them. Where a time is a plain number,
+    it is the mean of the law that is named; a table says otherwise (`times.Times`).
     """
 
     portfolio_id: Annotated[PortfolioId, Id]
-    a_day: float
-    """Calls on the mean day of a week that is open as ``by_weekday`` and ``by_hour`` say."""
-    by_weekday: tuple[float, ...] = (1.0,) * 7
+    a_day: float | None = None
+    """Calls on the mean day of a week that is open as ``by_weekday`` and ``by_hour`` say. None: as ``days_of`` says,
+    else the load file."""
+    by_weekday: tuple[float, ...] = EVERY_DAY_ALIKE
     """Monday first; only their proportions count."""
-    by_hour: tuple[float, ...]
+    by_hour: tuple[float, ...] = ()
     """From midnight on; only their proportions count."""
     day_variation: float = 0.0
     """Some days are busier than others for no reason that anybody knew: standard deviation of that over the mean."""
-    talk_s: float
+    days_of: LogPart | None = None
+    """Instead of all those: the arrivals of days of a log, drawn at random among those of the same weekday."""
+    unknown: float = 0.0
+    """Of the callers, so many are no client whom the router knows; the others are, if the portfolio has clients."""
+    segment: Annotated[str, Id] | None = None
+    """These are callers of whom no more than the segment is known; its portfolio must be this one."""
+    talk_s: float | Times
     """Mean; log-normal."""
     talk_variation: float = 1.0
     """Standard deviation of talk times over their mean."""
-    patience_s: float | None = None
+    owner_talk_percent: int = 100
+    """With the client's owner, who knows the client, a call takes so much of what it takes with others."""
+    wrap_up_s: float | Times | None = None
+    """Mean, exponential: what work after the call takes, if the team's limit allows. None: always the limit."""
+    patience_s: float | Times | None = None
     """Mean; exponential. None: nobody ever hangs up."""
     navigation_s: float | None = None
     """Mean, from dialling to the choice of an agent; log-normal, half as much variation as mean. None: not reported."""
+    repeats: float = 0.0
+    """Of those who hang up, so many call again."""
+    repeat_after_s: float | Times = 900.0
+    """Mean; exponential."""
+    repeats_max: int = 3
+    """Nobody calls again more often."""
+    transfers: tuple[Transfer, ...] = ()
     where: str = ""
 
 
@@ -99,7 +123,43 @@ class SiteTalk(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     where: str = ""
 
 
-class _Heading(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Log(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A recorded log that the scenario draws from."""
+
+    log_id: Annotated[str, Id]
+    file: Path
+    """CSV, plain or gzip; relative to the scenario."""
+    mapping: Path
+    """What its columns mean, see `calllog`."""
+    where: str = ""
+
+
+class RecordedDay(Struct, frozen=True, kw_only=True):
+    """When calls arrived on a day of a log."""
+
+    weekday: int
+    """Monday is 0."""
+    arrived_ms: tuple[int, ...]
+    """Since midnight by the clock on the wall, in order."""
+
+
+class Presence(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How agents keep to their rosters."""
+
+    absence: float = 0.0
+    """Of the days on which an agent should work, so many the agent does not come."""
+    late: float = 0.0
+    """Of the others, so many begin late."""
+    late_s: float | Times = 300.0
+    """Mean, exponential; half an hour at most."""
+    break_every_s: int | None = None
+    """After so long at work comes a break, once the call is done; the first one at some time before. None: as the
+    roster says."""
+    break_s: int = 900
+    """How long each lasts."""
+
+
+class ScenarioHeading(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     config: Path = Path()
     """The settings file, or the directory that holds router.toml; relative to the scenario."""
     starts: date
@@ -107,231 +167,37 @@ class _Heading(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Excluded."""
     time_zone: str = "Europe/Rome"
     seed: int = 1
+    warm_up_days: int = 0
+    """The first days are played and not counted: the centre begins empty."""
+    roster: Path | None = None
+    """A file of shifts (`router.roster_files`); relative to the scenario. Its days are days of the scenario."""
+    load: Path | None = None
+    """A file of calls an hour (`router.load_files`), in the scenario's time; relative to the scenario. For portfolios
+    that say neither ``a_day`` nor ``days_of``."""
+    presence: Presence = Presence()
     asks_inside: float = 0.0
     """Of the callers who are told that they may ask for an agent inside, those who do."""
     misses: float = 0.0
     """Of the offers, those that nobody answers."""
+    declines: float = 0.0
+    """Of the offers, those that the agent refuses."""
+    answer_s: float | Times | None = None
+    """Mean, exponential: how long it rings until an agent answers. None: no time at all."""
+    agent_variation: float = 0.0
+    """Some agents talk longer than others, whoever calls: standard deviation of that over the mean."""
 
 
-class Scenario(_Heading, frozen=True, kw_only=True):
+class Scenario(ScenarioHeading, frozen=True, kw_only=True):
     """Everything about the callers and agents of a time."""
 
     calls: tuple[Calls, ...]
     rosters: tuple[Roster, ...]
     sites: tuple[SiteTalk, ...] = ()
+    logs: tuple[Log, ...] = ()
+    shifts: tuple[ShiftRow, ...] = ()
+    """Of the roster file."""
+    load_rows: tuple[LoadRow, ...] = ()
+    """Of the load file."""
+    recorded: dict[PortfolioId, tuple[RecordedDay, ...]] = {}
+    """What the logs say of portfolios with ``days_of``."""
     where: str = ""
-
-
-_TABLES: dict[str, type[Struct]] = {"calls": Calls, "rosters": Roster, "sites": SiteTalk}
-
-# --- Reading -------------------------------------------------------------------------------------------------------
-
-
-def read_scenario(path: Path) -> Scenario:
-    """Read a scenario and check what can be checked without its organisation.
-
-    Args:
-        path: The TOML file.
-
-    Raises:
-        ScenarioError: With all problems.
-    """
-    problems: list[Problem] = []
-    note = noter(problems, path.name)
-    raw = read_toml(path, note)
-    if raw is None:
-        raise ScenarioError(problems)
-    note_unknown(raw, (*_TABLES, *_Heading.__struct_fields__), "key", note)
-    heading = read_fields(_Heading, {key: raw[key] for key in _Heading.__struct_fields__ if key in raw}, note)
-    tables = {name: _rows(raw.get(name, []), name, path.name, kind, problems) for name, kind in _TABLES.items()}
-    if problems:
-        raise ScenarioError(problems)
-    scenario = msgspec.convert({**heading, **tables, "where": path.name}, Scenario)
-    problems += _own_problems(scenario)
-    if problems:
-        raise ScenarioError(problems)
-    return msgspec.structs.replace(scenario, config=path.parent / scenario.config)
-
-
-def _rows(entries: Any, name: str, file: str, kind: type[StructT], problems: list[Problem]) -> tuple[StructT, ...]:
-    if not isinstance(entries, list):
-        problems.append(Problem(file, name, f"must be tables: write [[{name}]] above each, and its fields below it"))
-        return ()
-    rows = []
-    for number, table in enumerate(entries, start=1):
-        where = f"{file}, {name} entry {number}"
-        row = read_row(kind, table, noter(problems, where), where=where)
-        if row is not None:
-            rows.append(row)
-    return tuple(rows)
-
-
-def _own_problems(scenario: Scenario) -> Iterator[Problem]:
-    if scenario.ends <= scenario.starts:
-        yield Problem(scenario.where, "ends", f"{scenario.ends} is not after starts, {scenario.starts}")
-    elif (scenario.ends - scenario.starts).days > _DAYS_MAX:
-        yield Problem(scenario.where, "ends", f"is more than {_DAYS_MAX} days after starts: write a shorter time")
-    try:
-        ZoneInfo(scenario.time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        message = f"{scenario.time_zone!r} is no time zone: write one such as Europe/Rome"
-        yield Problem(scenario.where, "time_zone", message)
-    if scenario.seed < 0:
-        yield Problem(scenario.where, "seed", f"{scenario.seed} is negative: write 0 or more")
-    for name in ("asks_inside", "misses"):
-        share = getattr(scenario, name)
-        if not 0 <= share <= 1:
-            yield Problem(scenario.where, name, f"{share:g} is no share: write a number from 0 to 1")
-    if scenario.misses == 1:
-        yield Problem(scenario.where, "misses", "nobody would ever answer: write less than 1")
-    if not scenario.calls:
-        yield Problem(scenario.where, "calls", "nobody calls: write [[calls]] with a portfolio_id")
-    if not scenario.rosters:
-        yield Problem(scenario.where, "rosters", "there are no agents: write [[rosters]] with a team_id")
-    for calls in scenario.calls:
-        yield from _problems_of_calls(calls)
-    for roster in scenario.rosters:
-        yield from _profile_problems(roster.where, "by_hour", roster.by_hour, HOURS, "agents", may_be_none=True)
-    for site in scenario.sites:
-        if site.talk_percent <= 0:
-            yield Problem(site.where, "talk_percent", f"{site.talk_percent} is not more than 0")
-
-
-def _problems_of_calls(calls: Calls) -> Iterator[Problem]:
-    for name in ("a_day", "day_variation", "talk_variation"):
-        value = getattr(calls, name)
-        if not 0 <= value < float("inf"):
-            yield Problem(calls.where, name, f"{value:g} is not possible: write 0 or more")
-    for name in ("talk_s", "patience_s", "navigation_s"):
-        value = getattr(calls, name)
-        if value is not None and not 0 < value < float("inf"):
-            yield Problem(calls.where, name, f"{value:g} is not possible: write more than 0")
-    yield from _profile_problems(calls.where, "by_weekday", calls.by_weekday, len(_WEEK), "weights")
-    yield from _profile_problems(calls.where, "by_hour", calls.by_hour, HOURS, "weights")
-
-
-def _profile_problems(
-    where: str, field: str, profile: Sequence[float], length: int, what: str, *, may_be_none: bool = False
-) -> Iterator[Problem]:
-    if len(profile) != length:
-        yield Problem(where, field, f"has {len(profile)} {what}: write {length}, {_FIRST[length]} first")
-    elif any(not 0 <= each < float("inf") for each in profile):
-        yield Problem(where, field, f"has negative {what}: write 0 or more")
-    elif not may_be_none and not any(profile):
-        yield Problem(where, field, f"has no {what} but 0: leave the calls out, or give one more than 0")
-
-
-_FIRST = {HOURS: "that of 00:00", len(_WEEK): "that of Monday"}
-
-# --- Against the organisation --------------------------------------------------------------------------------------
-
-
-def problems_of(scenario: Scenario, description: OrganisationDescription) -> list[Problem]:
-    """What keeps the scenario from being played with this organisation, which must be free of problems itself."""
-    organisation = Organisation(description)
-    problems = [
-        *_unknown(scenario, organisation),
-        *_doubled(scenario),
-    ]
-    if not problems:
-        problems += _too_few(scenario, organisation)
-        problems += _unanswered(scenario, organisation)
-    return problems
-
-
-def _unknown(scenario: Scenario, organisation: Organisation) -> Iterator[Problem]:
-    tables: tuple[tuple[str, str, list[tuple[str, str]], Any], ...] = (
-        ("portfolio_id", "portfolio", [(c.portfolio_id, c.where) for c in scenario.calls], organisation.portfolios),
-        ("team_id", "team", [(r.team_id, r.where) for r in scenario.rosters], organisation.teams),
-        ("site_id", "site", [(s.site_id, s.where) for s in scenario.sites], organisation.sites),
-    )
-    for field, kind, rows, known in tables:
-        for identity, where in rows:
-            if identity not in known:
-                yield Problem(where, field, f"there is no {kind} {identity!r}" + nearest(identity, known))
-
-
-def _doubled(scenario: Scenario) -> Iterator[Problem]:
-    seen: dict[str, str] = {}
-    for calls in scenario.calls:
-        first = seen.setdefault(calls.portfolio_id, calls.where)
-        if first != calls.where:
-            yield Problem(calls.where, "portfolio_id", f"{calls.portfolio_id!r} stands twice, first in {first}")
-    told: set[str] = set()
-    for era in _eras(scenario):
-        there: dict[tuple[TeamId, Weekday], str] = {}
-        for roster in era:
-            for day in dict.fromkeys(roster.days):
-                first = there.setdefault((roster.team_id, day), roster.where)
-                if first != roster.where and roster.where not in told:
-                    told.add(roster.where)
-                    yield Problem(roster.where, "days", f"{day} of {roster.team_id} stands twice, first in {first}")
-
-
-def _eras(scenario: Scenario) -> list[list[Roster]]:
-    """The rosters that are valid together, whenever they change."""
-    bounds = {each for roster in scenario.rosters for each in (roster.valid_from, roster.valid_until)}
-    starts = {scenario.starts} | {each for each in bounds if each and scenario.starts < each < scenario.ends}
-    return [[roster for roster in scenario.rosters if roster.is_valid(day)] for day in sorted(starts)]
-
-
-def _too_few(scenario: Scenario, organisation: Organisation) -> Iterator[Problem]:
-    """Rosters that need more people, or more seats, than there are."""
-    agents = Counter(agent.team_id for agent in organisation.agents.values())
-    for roster in scenario.rosters:
-        most = max(roster.by_hour)
-        if most > agents[roster.team_id]:
-            hour = roster.by_hour.index(most)
-            yield Problem(
-                roster.where,
-                "by_hour",
-                f"{most} are wanted at {hour:02}:00, but team {roster.team_id} has {agents[roster.team_id]}",
-            )
-    full: set[SiteId] = set()
-    for era in _eras(scenario):
-        for (site_id, day, hour), count in _seated(era, organisation).items():
-            seats = organisation.sites[site_id].seats
-            if seats is not None and count > seats and site_id not in full:
-                full.add(site_id)
-                message = f"{count} on {day} at {hour:02}:00, but site {site_id} has {seats} seats"
-                yield Problem(scenario.where, "rosters", message)
-
-
-def _seated(era: Sequence[Roster], organisation: Organisation) -> Counter[tuple[SiteId, Weekday, int]]:
-    seated: Counter[tuple[SiteId, Weekday, int]] = Counter()
-    for roster in era:
-        site_id = organisation.teams[roster.team_id].site_id
-        seated.update({(site_id, day, hour): count for day in roster.days for hour, count in enumerate(roster.by_hour)})
-    return seated
-
-
-def _unanswered(scenario: Scenario, organisation: Organisation) -> Iterator[Problem]:
-    """Calls that nobody could answer, or that would pile up without end."""
-    # Of the era with the most: only what could never be is refused.
-    agent_s: dict[TeamId, float] = {}
-    for era in _eras(scenario):
-        present: Counter[TeamId] = Counter()
-        for roster in era:
-            present[roster.team_id] += len(set(roster.days)) * sum(roster.by_hour) * 3_600
-        for team_id, seconds in present.items():
-            agent_s[team_id] = max(seconds, agent_s.get(team_id, 0))
-    for calls in scenario.calls:
-        reached = [route.team_id for route in organisation.routes[calls.portfolio_id]]
-        there_s = sum(agent_s.get(team_id, 0.0) for team_id in reached)
-        if calls.a_day and not there_s:
-            yield Problem(
-                calls.where, "portfolio_id", f"nobody is rostered who could answer {calls.portfolio_id}: its teams are "
-                + ", ".join(reached)
-            )  # fmt: skip
-            continue
-        if calls.patience_s is not None or organisation.portfolios[calls.portfolio_id].max_wait_s is not None:
-            continue
-        wrap_up_s = min(organisation.teams[team_id].wrap_up_s for team_id in reached)
-        work_s = 7 * calls.a_day * (calls.talk_s + wrap_up_s)
-        if work_s >= there_s:
-            yield Problem(
-                calls.where,
-                "patience_s",
-                f"callers of {calls.portfolio_id} never hang up, and make {work_s / 3_600:,.0f} hours of work a week "
-                f"for {there_s / 3_600:,.0f} hours of agents: say how patient they are, or roster more",
-            )

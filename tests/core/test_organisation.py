@@ -17,7 +17,9 @@ from router.core.model import (
     Membership,
     OrganisationDescription,
     Outcome,
+    OwnerMode,
     Ownership,
+    OwnerWait,
     PlacePolicy,
     PortfolioId,
     Segment,
@@ -254,6 +256,22 @@ def contract(contract_id: str, **options: Any) -> Contract:
         (
             {"portfolios": [portfolio("gold", "aquila", hours=(Hours((Weekday.MON,), NOON, NOON),))]},
             ("gold", "hours", "closes at 12:00, before it opens at 12:00"),
+        ),
+        (
+            {"portfolios": [portfolio("gold", "aquila", owner_wait=OwnerWait.PREDICTED)]},
+            (
+                "gold",
+                "owner_wait_s",
+                "is 0, so that no call would ever be held: write the longest that a predicted wait may be",
+            ),
+        ),
+        (
+            {"portfolios": [portfolio("gold", "aquila", owner_wait=OwnerWait.PREDICTED, owner_mode=OwnerMode.STRICT)]},
+            (
+                "gold",
+                "owner_wait",
+                "nothing is predicted with owner_mode strict, which waits for as long as the owner is on shift",
+            ),
         ),
         (
             {"portfolios": [portfolio("gold", "aquila", time_zone="Europe/Aquila")]},

@@ -25,6 +25,7 @@ from router.core.model import (
     OrganisationDescription,
     OwnerMode,
     Ownership,
+    OwnerWait,
     PortfolioId,
     Relaxation,
     Skill,
@@ -39,6 +40,13 @@ CALLS = [CallId(f"C{i}") for i in range(12)]
 CLIENTS = [ClientId(f"K{i}") for i in range(4)]
 
 
+def _with_possible_owner_wait(options: dict[str, Any]) -> dict[str, Any]:
+    """A strict wait, and one of no time, cannot be predicted."""
+    if options["owner_mode"] is OwnerMode.STRICT or options["owner_wait_s"] == 0:
+        return {**options, "owner_wait": OwnerWait.FIXED}
+    return options
+
+
 @st.composite
 def descriptions(draw: Callable[[Any], Any]) -> OrganisationDescription:
     """Three teams that help each other after a while, two portfolios, six agents, four clients."""
@@ -46,6 +54,7 @@ def descriptions(draw: Callable[[Any], Any]) -> OrganisationDescription:
         {
             "strategy": st.sampled_from(Strategy),
             "own_first": st.booleans(),
+            "keep_idle": st.sampled_from([None, None, 0, 1]),
             "wrap_up_s": st.sampled_from([0, 5]),
             "cooldown_s": st.sampled_from([0, 7, 30]),
             "misses_max": st.sampled_from([1, 2]),
@@ -63,12 +72,14 @@ def descriptions(draw: Callable[[Any], Any]) -> OrganisationDescription:
     portfolio_options = st.fixed_dictionaries(
         {
             "owner_mode": st.sampled_from(OwnerMode),
+            "owner_wait": st.sampled_from(OwnerWait),
             "owner_wait_s": st.sampled_from([0, 8, 400]),
+            "owner_worth_s": st.sampled_from([3, 60, 5_000]),
             "max_wait_s": st.sampled_from([None, 12, 60]),
             "callback_max_wait_s": st.sampled_from([30, 600]),
             "head_start_s": st.sampled_from([0, 15]),
         }
-    )
+    ).map(_with_possible_owner_wait)
     fallbacks = st.sampled_from([Fallback(FallbackKind.MESSAGE), Fallback(FallbackKind.CALLBACK)])
     portfolios = [
         portfolio("p0", "t0", fallback=draw(fallbacks), **draw(portfolio_options)),

@@ -39,6 +39,7 @@ from router.core.model import (
     FallbackKind,
     Membership,
     OrganisationDescription,
+    OwnerWait,
     PlacePolicy,
     PortfolioId,
     ShareLimit,
@@ -66,8 +67,14 @@ AGENTS = {f"{site_id[0]}{number}": site_id for site_id in COUNTRIES for number i
 GOLD = PortfolioId("gold")
 
 
-def centre(*, guarantee: int, move: bool, **terms: Any) -> OrganisationDescription:
-    """Three agents each in Lecce, Iasi and Tirana; Iasi is abroad for the contract and inside for a caller who asks."""
+def centre(
+    *, owner_wait: OwnerWait, guarantee: int, move: bool, keep_idle: int | None = None, **terms: Any
+) -> OrganisationDescription:
+    """Three agents each in Lecce, Iasi and Tirana; Iasi is abroad for the contract and inside for a caller who asks.
+
+    Where teams keep agents, Lecce and Tirana help gold at once while they can spare some, else after 10 and 15 s.
+    """
+    far_s = 0 if keep_idle is None else 15
     contract = {
         "contract_id": "c", "company": "operator", "supplier_id": SupplierId("own"), "countries": ("IT",),
         "margin_bp": 0, "period": SharePeriod.YEAR, "wait_s": 20, **terms,
@@ -75,9 +82,18 @@ def centre(*, guarantee: int, move: bool, **terms: Any) -> OrganisationDescripti
     steps = (step("s1", 5, "lecce:50 iasi:30 tirana:20"), step("s2", 7, "lecce:80 iasi:20"))
     plans = (plan(*steps, portfolios=(GOLD,), to_sites=(SiteId("lecce"),)),)
     return organisation(
-        [team(site_id, site_id=SiteId(site_id), wrap_up_s=5) for site_id in COUNTRIES],
+        [team(site_id, site_id=SiteId(site_id), wrap_up_s=5, keep_idle=keep_idle) for site_id in COUNTRIES],
         [
-            portfolio("gold", link("lecce", 10), "iasi", "tirana", fallback=Fallback(FallbackKind.NUMBER, "119")),
+            portfolio(
+                "gold",
+                link("lecce", 10),
+                "iasi",
+                link("tirana", far_s),
+                fallback=Fallback(FallbackKind.NUMBER, "119"),
+                owner_wait=owner_wait,
+                owner_wait_s=60,
+                owner_worth_s=300,
+            ),
             portfolio("iron", "iasi", "tirana", max_wait_s=90, fallback=Fallback(FallbackKind.PORTFOLIO, "gold")),
         ],
         [agent(name, site_id) for name, site_id in AGENTS.items()],
@@ -152,11 +168,21 @@ ACTIONS = st.lists(
     target_bp=st.sampled_from([0, 5_000, 8_000]),
     then=st.sampled_from(ShareLimit),
     unit=st.sampled_from(ShareUnit),
+    keep_idle=st.sampled_from([None, 0, 1]),
+    owner_wait=st.sampled_from(OwnerWait),
 )
 def test_the_law_holds_nobody_is_forgotten_and_all_that_was_promised_is_settled(
-    actions: list[tuple[int, int, float]], guarantee: int, move: bool, target_bp: int, then: ShareLimit, unit: ShareUnit
+    actions: list[tuple[int, int, float]],
+    guarantee: int,
+    move: bool,
+    target_bp: int,
+    then: ShareLimit,
+    unit: ShareUnit,
+    keep_idle: int | None,
+    owner_wait: OwnerWait,
 ) -> None:
-    day = Day(centre(guarantee=guarantee, move=move, target_bp=target_bp, then=then, unit=unit))
+    terms = {"target_bp": target_bp, "then": then, "unit": unit}
+    day = Day(centre(owner_wait=owner_wait, guarantee=guarantee, move=move, keep_idle=keep_idle, **terms))
     day.until(NOON + 40 * 86_400)
     for name in AGENTS:
         day.tell(AgentSignedIn(agent_id=AgentId(name)))

@@ -230,6 +230,56 @@ def test_least_flexible_is_asked_first() -> None:
     assert {offer.rule for offer in asked} == {Rule.LEAST_FLEXIBLE}
 
 
+# --- Idlest team ---
+
+
+def three_teams(**options: Strategy) -> OrganisationDescription:
+    """All three may take gold at once; Aquila owns it."""
+    return organisation(
+        [team("aquila", strategy=Strategy.IDLEST_TEAM, **options), team("pescara"), team("teramo")],
+        [portfolio("gold", "aquila", "pescara", "teramo")],
+        [
+            agent("ana", "aquila"),
+            *(agent(name, "pescara") for name in ("pia", "pino")),
+            *(agent(name, "teramo") for name in ("tea", "toni", "tara")),
+        ],
+    )
+
+
+def test_idlest_team_is_asked_first_after_the_owner_team() -> None:
+    """Although Pia has been idle for longest; who is left counts anew each time."""
+    bench = Bench(three_teams())
+    bench.ready("pia", at=0)
+    bench.ready("pino", "tea", "toni", "tara", at=1)
+    bench.ready("ana", at=2)
+
+    asked = [the_offer(bench.arrive(3, f"c{number}")) for number in range(6)]
+
+    # Ana's team owns gold. Then Pescara : Teramo is 2 : 3, 2 : 2 with Pia idle for longest, 1 : 2, 1 : 1, 0 : 1.
+    assert [offer.agent_id for offer in asked] == ["ana", "tara", "pia", "tea", "pino", "toni"]
+    assert {offer.rule for offer in asked} == {Rule.IDLEST_TEAM}
+
+
+def test_idlest_team_counts_all_the_idle_agents_of_a_team() -> None:
+    """Two agents of one team who are not alike count together against one of another."""
+    bench = Bench(
+        organisation(
+            [team("aquila", strategy=Strategy.IDLEST_TEAM), team("pescara"), team("teramo")],
+            [portfolio("gold", "aquila", "pescara", "teramo")],
+            [
+                agent("ana", "aquila"),
+                agent("pia", "pescara"),
+                agent("tea", "teramo", "data"),
+                agent("toni", "teramo", "cloud"),
+            ],
+        )
+    )
+    bench.ready("pia", at=0)
+    bench.ready("tea", "toni", at=1)
+
+    assert offers(bench.arrive(3, "c1")) == {"c1": "tea"}
+
+
 def test_ring_comes_before_strategy() -> None:
     bench = Bench(
         organisation(

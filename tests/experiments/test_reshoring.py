@@ -13,7 +13,9 @@ from router.core.model import OrganisationDescription
 from router.experiments.charts import shares_chart
 from router.organisation_files import load_organisation
 from router.simulation.centre import Run, play
-from router.simulation.scenario import Scenario, problems_of, read_scenario
+from router.simulation.scenario import Scenario
+from router.simulation.scenario_checks import problems_of
+from router.simulation.scenario_files import read_scenario
 
 CONFIG = Path(__file__).parents[2] / "config" / "reshoring"
 PART = 20
@@ -29,7 +31,7 @@ def summer() -> Scenario:
     whole = read_scenario(CONFIG / "summer.toml")
     # So few people wait longer for each other: one more than a twentieth is there at every hour.
     rosters = (replace(each, by_hour=tuple(n and -(-n // PART) + 1 for n in each.by_hour)) for each in whole.rosters)
-    calls = tuple(replace(each, a_day=each.a_day / PART) for each in whole.calls)
+    calls = tuple(replace(each, a_day=(each.a_day or 0) / PART) for each in whole.calls)
     return replace(whole, calls=calls, rosters=tuple(rosters))
 
 

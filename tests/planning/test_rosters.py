@@ -8,7 +8,8 @@ import pytest
 
 from router.core.model import Hours, OrganisationDescription, Weekday
 from router.core.organisation import Organisation
-from router.planning.rosters import RosterReport, check_roster, read_roster
+from router.planning.rosters import RosterReport, check_roster
+from router.roster_files import read_roster
 from tests.core.builders import SITE, agent, client, organisation, owned_by, portfolio, site, team
 
 EVERY_DAY = tuple(Weekday)
@@ -68,7 +69,10 @@ def test_empty_roster(tmp_path: Path) -> None:
         ("ana,2027-06-07,08:00,14:00,,atlantis", "row 2, site_id: there is no site 'atlantis'"),
         ("ana,7/6/2027,08:00,14:00,,", "row 2, day: '…' is not a date such as 2026-12-31"),
         ("ana,2027-06-07,8,14:00,,", "row 2, starts: '8' is not a time such as 08:30"),
-        ("ana,2027-06-07,08:00,14:00,wrok,", "row 2, activity: 'wrok' is not one of work, training, home: did you"),
+        (
+            "ana,2027-06-07,08:00,14:00,wrok,",
+            "row 2, activity: 'wrok' is not one of work, training, home, break: did",
+        ),
         (
             "ana,2027-06-07,14:00,08:00,,",
             "row 2, ends: the shift lasts 18 hours, from 14:00 to 08:00: is one of them wrong?",
@@ -154,6 +158,20 @@ def test_home_and_training_rooms_take_no_seat(tmp_path: Path) -> None:
     assert with_room.crowds == ()
     assert {crowd.over for crowd in without.crowds} == {("cy",)}
     assert len(without.crowds) == 16
+
+
+def test_a_break_keeps_the_seat_and_takes_no_calls(tmp_path: Path) -> None:
+    rows = """ana,2027-06-07,08:00,12:00,,
+        ana,2027-06-07,12:00,13:00,break,
+        ana,2027-06-07,13:00,18:00,,
+        bo,2027-06-07,12:30,13:00,,"""
+
+    report = check(
+        tmp_path, rows, small(hall={"seats": 1}, clients=(client("K1", "gold", ownerships=owned_by("ana")),))
+    )
+
+    assert [crowd.over for crowd in report.crowds] == [("bo",), ("bo",)]
+    assert report.owners.client_quarters_unattended == 4
 
 
 def test_seats_are_counted_where_one_sits_that_day(tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ from router.planning.loads import (
     load_of_months,
     read_load,
 )
-from router.planning.rosters import Shift, read_roster
 from router.planning.staffing import Network, Staffing, apart, shortest_cut, staffing_of, tightest
+from router.roster_files import Shift, read_roster
 from tests.core.builders import agent, client, link, need, organisation, portfolio, team
 from tests.core.test_hours import rome_ms
 from tests.planning.test_rosters import DAYTIME, EVERY_DAY

@@ -24,7 +24,9 @@ from router.service.decider import Decider
 from router.service.recovery import recover, state_digest
 from router.simulation.centre import Off, Run, play, with_rules_off
 from router.simulation.ledger import total_of
-from router.simulation.scenario import Scenario, problems_of, read_scenario
+from router.simulation.scenario import Scenario
+from router.simulation.scenario_checks import problems_of
+from router.simulation.scenario_files import read_scenario
 from router.wire import decode_record
 
 CONFIG = Path(__file__).parents[2] / "config" / "protocol"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from router.core.events import AgentEvent, AgentNotReady, AgentReady, AgentSignedIn, AgentSignedOut
-from router.core.model import AgentId, CallId, ClientId, OwnerMode
+from router.core.model import AgentId, CallId, ClientId, OwnerMode, OwnerWait
 from router.simulation.calllog import CallLog, CallLogError, LoggedCall, LogMapping
 from router.simulation.floor import VirtualFloor
 from router.simulation.inference import (
@@ -256,12 +256,24 @@ def test_policy_decides_on_owners_holds_and_head_starts(mapping: LogMapping) -> 
     plain = infer(calls, mapping, policy=ReplayPolicy(owners=False, head_starts=False, own_first=False))
 
     assert [(p.owner_mode, p.owner_wait_s) for p in owned.organisation.portfolios] == [(OwnerMode.STRICT, 15)]
+
     assert owned.organisation.teams[0].own_first
     assert {caller.event.head_start_s for caller in owned.callers} == {90}
     assert [client.ownerships for client in plain.organisation.clients] == [()]
     assert {caller.event.head_start_s for caller in plain.callers} == {0}
     assert plain.owners == owned.owners
     assert "Not used by this policy." in " ".join(plain.notes)
+
+
+def test_policy_may_predict_the_owner_wait(example_log: CallLog, example_mapping: LogMapping) -> None:
+    policy = ReplayPolicy(owner_wait=OwnerWait.PREDICTED, owner_wait_s=300, owner_worth_s=40, hang_up_cost_s=9)
+
+    (portfolio,) = {
+        (each.owner_wait, each.owner_wait_s, each.owner_worth_s, each.hang_up_cost_s)
+        for each in infer(example_log.calls, example_mapping, policy=policy).organisation.portfolios
+    }
+
+    assert portfolio == (OwnerWait.PREDICTED, 300, 40, 9)
 
 
 def test_log_without_agents_cannot_be_replayed(mapping: LogMapping) -> None:

@@ -1,18 +1,21 @@
-"""Callers and shifts of a scenario: drawn by day and portfolio, the same whatever the router makes of them."""
+"""Callers of a scenario: drawn by day and portfolio, the same whatever the router makes of them."""
 
-from datetime import UTC, date, datetime, time
+from collections import Counter
+from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 import pytest
 
-from router.core.events import AgentReady, AgentSignedIn, AgentSignedOut
-from router.core.model import Fallback, FallbackKind, Hours, PortfolioId, TeamId, Weekday
+from router.core.model import AgentId, Client, Fallback, FallbackKind, Hours, PortfolioId, TeamId, Weekday
 from router.core.organisation import Organisation
-from router.simulation.scenario import Calls, Roster, Scenario
-from router.simulation.traffic import DrawnCaller, Shifts, callers_of_day, hour_marks_ms
-from tests.core.builders import agent, organisation, portfolio, site, team
+from router.load_files import LoadRow
+from router.simulation.scenario import Calls, Roster, Scenario, Transfer
+from router.simulation.traffic import DrawnCaller, Traffic, hour_marks_ms, permille_of_agents
+from tests.core.builders import agent, client, organisation, portfolio, site, team
 
 MONDAY = date(2017, 5, 8)
 ROME = ZoneInfo("Europe/Rome")
@@ -39,7 +42,7 @@ def scenario(*of: Calls, **given: Any) -> Scenario:
 
 
 def drawn(of: Scenario, day: date = MONDAY, by: Organisation = TEN) -> list[DrawnCaller]:
-    return callers_of_day(of, by.hours, day)
+    return Traffic(of, by).callers_of_day(day)
 
 
 def local(at_ms: int) -> datetime:
@@ -49,6 +52,15 @@ def local(at_ms: int) -> datetime:
 def test_one_seed_one_day() -> None:
     assert drawn(scenario()) == drawn(scenario())
     assert drawn(scenario()) != drawn(scenario(seed=2))
+
+
+def test_another_replication_has_callers_of_its_own() -> None:
+    zero, one, two = (Traffic(scenario(), TEN, each).callers_of_day(MONDAY) for each in range(3))
+
+    assert zero == drawn(scenario())
+    assert one == Traffic(scenario(), TEN, 1).callers_of_day(MONDAY)
+    assert not {each.arrived_ms for each in zero} & {each.arrived_ms for each in one}
+    assert len({len(zero), len(one), len(two)}) > 1
 
 
 def test_a_portfolio_of_more_calls_leaves_the_callers_of_another_as_they_were() -> None:
@@ -124,81 +136,130 @@ def test_days_of_summer_time_are_shorter_and_longer(day: date, hours: int) -> No
     assert all(local(mark).date() == day for mark in marks[:-1])
 
 
-# --- Shifts ---
+def test_callers_come_as_the_load_file_has_them() -> None:
+    rows = (
+        LoadRow(portfolio_id=PortfolioId("gold"), calls_per_hour=Decimal(60)),
+        LoadRow(
+            portfolio_id=PortfolioId("gold"), calls_per_hour=Decimal("240.5"), days=(Weekday.MON,), starts=time(9),
+            ends=time(10, 30),
+        ),
+    )  # fmt: skip
+    of = scenario(calls(a_day=None, by_hour=()), load_rows=rows)
+
+    monday = Counter(
+        local(each.arrived_ms).hour for day in range(4) for each in Traffic(of, TEN, day).callers_of_day(MONDAY)
+    )
+    tuesday = drawn(of, date(2017, 5, 9))
+
+    assert monday[9] / 4 == pytest.approx(300.5, rel=0.1)
+    # Half an hour of it.
+    assert monday[10] / 4 == pytest.approx(60 + 120.25, rel=0.1)
+    assert monday[11] / 4 == pytest.approx(60, rel=0.2)
+    assert len(tuesday) == pytest.approx(24 * 60, rel=0.1)
 
 
-def there_by_hour(shifts: Shifts, day: date) -> list[set[str]]:
-    """Who is signed in in the middle of each hour; everybody comes and goes in order."""
-    there: set[str] = set()
-    events = shifts.events_of_day(day)
-    by_hour = []
-    for mark in hour_marks_ms(day, ROME)[:24]:
-        for at_ms, event in events:
-            if at_ms != mark:
-                continue
-            if isinstance(event, AgentSignedIn):
-                assert event.agent_id not in there
-                there.add(event.agent_id)
-            elif isinstance(event, AgentSignedOut):
-                there.remove(event.agent_id)
-            else:
-                assert isinstance(event, AgentReady)
-                assert event.agent_id in there
-        by_hour.append(set(there))
-    return by_hour
+# --- Who they are, and what they bring along ---
 
 
-def test_as_many_are_there_as_the_roster_says() -> None:
-    by_hour = (0,) * 8 + (2, 5, 9, 9, 4, 4, 6, 6, 3, 1) + (0,) * 6
-    of = scenario(rosters=(Roster(team_id=TeamId("a"), by_hour=by_hour),))
-
-    there = there_by_hour(Shifts(of, TEN), MONDAY)
-
-    assert tuple(map(len, there)) == by_hour
+def with_clients(*clients: Client) -> Organisation:
+    return Organisation(msgspec.structs.replace(TEN.description, clients=clients))
 
 
-def test_whoever_was_there_for_eight_hours_is_relieved_if_somebody_is_fresh() -> None:
-    there = there_by_hour(Shifts(scenario(), TEN), MONDAY)
+def test_clients_call_the_more_the_more_work_they_are_expected_to_make() -> None:
+    by = with_clients(
+        client("often", "gold", minutes_a_month=300),
+        client("seldom", "gold", minutes_a_month=100),
+        client("never", "gold", minutes_a_month=0),
+        client("unsaid", "gold"),
+        client("elsewhere", "iron"),
+    )
 
-    assert all(len(each) == 4 for each in there[8:20])
-    assert there[8] == there[15]
-    assert not there[8] & there[16]
+    drawn_clients = Counter(each.client_id for each in drawn(scenario(calls(a_day=20_000)), by=by))
 
-
-def test_shifts_go_round_the_team() -> None:
-    shifts = Shifts(scenario(), TEN)
-
-    monday, tuesday = there_by_hour(shifts, MONDAY), there_by_hour(shifts, date(2017, 5, 9))
-
-    assert set().union(*monday) | set().union(*tuesday) == {f"a{number}" for number in range(10)}
-
-
-def test_nobody_comes_to_a_site_that_is_closed_or_on_a_day_without_a_roster() -> None:
-    closed = msgspec.structs.replace(TEN.description, sites=(site("laquila", "IT", closed_on=(MONDAY,)),))
-    weekdays = Roster(team_id=TeamId("a"), by_hour=(1,) * 24, days=(Weekday.TUE,))
-
-    assert Shifts(scenario(), Organisation(closed)).events_of_day(MONDAY) == []
-    assert Shifts(scenario(rosters=(weekdays,)), TEN).events_of_day(MONDAY) == []
+    # Of whom nothing is said, as much as of the others in the mean.
+    parts = {name: 20_000 * share for name, share in (("often", 0.5625), ("seldom", 0.1875), ("unsaid", 0.25))}
+    assert dict(drawn_clients) == pytest.approx(parts, rel=0.05)
 
 
-def test_a_roster_holds_while_it_is_valid() -> None:
-    few = Roster(team_id=TeamId("a"), by_hour=(1,) * 24, valid_until=date(2017, 5, 9))
-    many = Roster(team_id=TeamId("a"), by_hour=(3,) * 24, valid_from=date(2017, 5, 9))
-    shifts = Shifts(scenario(rosters=(few, many)), TEN)
+def test_clients_of_whom_nothing_is_said_call_alike() -> None:
+    by = with_clients(client("a", "gold"), client("b", "gold", minutes_a_month=0))
 
-    assert len(there_by_hour(shifts, MONDAY)[12]) == 1
-    signed_in = [event for _, event in shifts.events_of_day(date(2017, 5, 9)) if isinstance(event, AgentSignedIn)]
-    assert len({event.agent_id for event in signed_in}) >= 3
+    drawn_clients = Counter(str(each.client_id) for each in drawn(scenario(), by=by))
+
+    assert drawn_clients["a"] == pytest.approx(drawn_clients["b"], rel=0.2)
 
 
-def test_whoever_is_there_at_midnight_stays() -> None:
-    of = scenario(rosters=(Roster(team_id=TeamId("a"), by_hour=(1,) * 24),))
-    shifts = Shifts(of, TEN)
+def test_a_part_of_the_callers_is_unknown() -> None:
+    by = with_clients(client("a", "gold"))
 
-    shifts.events_of_day(MONDAY)
-    events = shifts.events_of_day(date(2017, 5, 9))
+    callers = drawn(scenario(calls(a_day=20_000, unknown=0.25)), by=by)
 
-    first_ms = datetime(2017, 5, 9, tzinfo=ROME).astimezone(UTC).timestamp() * 1000
-    assert all(at_ms >= first_ms for at_ms, _ in events)
-    # From 00:00, 08:00 and 16:00 on: the day before one was relieved at 16:00, who stays until 00:00.
-    assert [type(event) for _, event in events] == 3 * [AgentSignedOut, AgentSignedIn, AgentReady]
+    assert sum(each.client_id is None for each in callers) / len(callers) == pytest.approx(0.25, abs=0.02)
+    assert all(each.segment is None for each in callers)
+
+
+def test_callers_of_a_segment_are_nobody_in_particular() -> None:
+    by = with_clients(client("a", "gold"))
+
+    callers = drawn(scenario(calls(segment="consumer")), by=by)
+
+    assert {(each.client_id, each.segment) for each in callers} == {(None, "consumer")}
+
+
+def test_an_offer_is_missed_or_declined_with_the_probabilities_of_the_scenario() -> None:
+    callers = drawn(scenario(calls(a_day=40_000), misses=0.1, declines=0.2))
+
+    # 0.3 / 0.7 offers fail before one is accepted.
+    offers = sum(1 + each.misses + each.declines for each in callers)
+    assert sum(each.misses for each in callers) / offers == pytest.approx(0.1, rel=0.05)
+    assert sum(each.declines for each in callers) / offers == pytest.approx(0.2, rel=0.05)
+
+
+def test_those_who_call_again_do_so_with_the_probability_of_the_scenario_and_not_too_often() -> None:
+    callers = drawn(scenario(calls(a_day=40_000, repeats=0.5, repeats_max=2, repeat_after_s=600)))
+
+    count = len(callers)
+    assert sum(len(each.again) >= 1 for each in callers) / count == pytest.approx(0.5, abs=0.02)
+    assert sum(len(each.again) == 2 for each in callers) / count == pytest.approx(0.25, abs=0.02)
+    after_ms, patience_ms = zip(*(pair for each in callers for pair in each.again), strict=True)
+    assert sum(after_ms) / len(after_ms) == pytest.approx(600_000, rel=0.05)
+    assert sum(patience_ms) / len(patience_ms) == pytest.approx(60_000, rel=0.05)
+
+
+def test_transfers_wrap_ups_and_rings_are_as_written() -> None:
+    transfers = (
+        Transfer(portfolio_id=PortfolioId("iron"), share=0.1, after_percent=30),
+        Transfer(portfolio_id=PortfolioId("tin"), share=0.2),
+    )
+
+    callers = drawn(scenario(calls(a_day=40_000, transfers=transfers, wrap_up_s=20), answer_s=4))
+
+    count = len(callers)
+    wanted = Counter((str(each.transfer_to), each.transfer_percent) for each in callers)
+    assert wanted["iron", 30] / count == pytest.approx(0.1, abs=0.01)
+    assert wanted["tin", 40] / count == pytest.approx(0.2, abs=0.01)
+    assert wanted["None", 0] / count == pytest.approx(0.7, abs=0.01)
+    assert sum(each.wrap_up_ms or 0 for each in callers) / count == pytest.approx(20_000, rel=0.05)
+    assert sum(each.rings_ms[0] for each in callers) / count == pytest.approx(4_000, rel=0.05)
+
+
+def test_what_a_caller_brings_along_does_not_depend_on_what_else_is_drawn() -> None:
+    """Whatever is switched on, the rest stays: only then are scenarios compared on the same people."""
+    plain = drawn(scenario())
+    transfers = (Transfer(portfolio_id=PortfolioId("iron"), share=0.5),)
+    much = drawn(scenario(calls(repeats=0.9, transfers=transfers, wrap_up_s=9, unknown=0.5), answer_s=3, declines=0.1))
+
+    assert [each[:6] for each in plain] == [each[:6] for each in much]
+
+
+def test_agents_talk_longer_or_less_long_whatever_the_replication() -> None:
+    of = scenario(agent_variation=0.2)
+    names = [AgentId(f"a{number}") for number in range(400)]
+
+    permille = permille_of_agents(of, names)
+
+    values = list(permille.values())
+    assert sum(values) / len(values) == pytest.approx(1_000, rel=0.03)
+    assert float(np.std(values)) == pytest.approx(200, rel=0.15)
+    assert permille_of_agents(of, reversed(names)) == permille
+    assert permille_of_agents(scenario(), names) == {}
