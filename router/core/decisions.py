@@ -98,7 +98,8 @@ class Rule(StrEnum):
     STEP_ROLLED_BACK = "step_rolled_back"
 
 
-class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag=snake_case):
+# Of strings, numbers and tuples of them, so never part of a cycle: garbage collection need not look at them.
+class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag=snake_case, gc=False):
     """Something to do. ``path`` reads from the client, or the team, to the agent."""
 
     rule: Rule

@@ -39,7 +39,8 @@ def snake_case(name: str) -> str:
     return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name).lstrip("_")
 
 
-class Event(Struct, frozen=True, kw_only=True, tag_field="type", tag=snake_case):
+# Of strings, numbers and tuples of them, so never part of a cycle: garbage collection need not look at them.
+class Event(Struct, frozen=True, kw_only=True, tag_field="type", tag=snake_case, gc=False):
     """Something that happened."""
 
 

@@ -12,7 +12,7 @@ from router.core.model import AgentId
 __all__ = ["Answer", "Caller"]
 
 
-class Caller(Struct, frozen=True):
+class Caller(Struct, frozen=True, gc=False):
     """One caller of a simulated or replayed day: who calls when, how patient, and how long the talk will last."""
 
     arrived_ms: int
