@@ -4,6 +4,7 @@ Written as ``NAME: FIELD=VALUE, FIELD=VALUE``, such as ``wait 20: owner_wait_s=2
 teams, and is changed in all of them. ``config=PATH`` takes another organisation.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -100,4 +101,6 @@ def _read(name: str, field: str, value: str, kind: Any) -> Any:
     try:
         return msgspec.convert(None if value == "none" else value, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise PolicyError(f"policy {name!r}, {field}={value}: {str(error)[0].lower()}{str(error)[1:]}") from error
+        known = f"; there are {', '.join(kind)}" if isinstance(kind, type) and issubclass(kind, StrEnum) else ""
+        words = str(error)[0].lower() + str(error)[1:] + known
+        raise PolicyError(f"policy {name!r}, {field}={value}: {words}") from error
