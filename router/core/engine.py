@@ -63,7 +63,7 @@ from router.core.model import (
 from router.core.months import PortfolioMonth
 from router.core.moves import MoveRecord
 from router.core.organisation import Organisation, ownership_on
-from router.core.plans import NOWHERE, opens_ms
+from router.core.plans import NOWHERE, opens_for
 from router.core.prospects import Foresight, Hope, Prospect, learn_talk, prospect_of, prospect_words
 from router.core.roster import Roster
 from router.core.shares import Adjustment
@@ -1605,9 +1605,7 @@ def _lease_ms(agent: AgentRecord) -> int:
 def _is_servable(call: CallRecord) -> bool:
     """Whether anybody could ever serve the call; a cooldown does not count, for it ends."""
     return bool(call.plan.rings) or any(
-        not person.removed
-        and not _is_blocked_for_good(call, person)
-        and opens_ms(call.plan.requirement, person.group) is not None
+        not person.removed and not _is_blocked_for_good(call, person) and opens_for(call.plan, person.group) is not None
         for person in call.people
     )
 
@@ -1619,7 +1617,7 @@ def _is_forbidden(call: CallRecord) -> bool:
     if agent.removed:
         # Its call has been taken back already.
         return False
-    return _is_blocked_for_good(call, agent) or opens_ms(call.plan.requirement, agent.group) is None
+    return _is_blocked_for_good(call, agent) or opens_for(call.plan, agent.group) is None
 
 
 def _is_blocked_for_good(call: CallRecord, agent: AgentRecord) -> bool:

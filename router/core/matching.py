@@ -12,7 +12,7 @@ from router.core.members import (
     IDLEST_TEAM,
     LEAST_OCCUPIED,
 )
-from router.core.plans import opens_ms
+from router.core.plans import opens_for
 from router.core.state import AgentRecord, CallRecord, Ring
 
 __all__ = [
@@ -63,7 +63,7 @@ def personal_opens_ms(call: CallRecord, person: AgentRecord) -> int | None:
     """The wait after which the call's owner or backup may take it; None: never, or not while a cooldown lasts."""
     if person.removed or call.is_blocked(person):
         return None
-    return opens_ms(call.plan.requirement, person.group)
+    return opens_for(call.plan, person.group)
 
 
 def is_on_shift(agent: AgentRecord) -> bool:

@@ -13,7 +13,7 @@ from router.core.organisation import Route, satisfied_after_ms
 from router.core.state import Group, Member, Plan, Ring
 from router.core.values import Requirement
 
-__all__ = ["NOWHERE", "Shortfall", "make_plan", "merge_needs", "opens_ms", "shortfall"]
+__all__ = ["NOWHERE", "Shortfall", "make_plan", "merge_needs", "opens_for", "opens_ms", "shortfall"]
 
 
 # Two country sets without a country in common. No site has this country, so nobody matches.
@@ -62,6 +62,14 @@ def opens_ms(requirement: Requirement, group: Group) -> int | None:
         return None
     waits = (satisfied_after_ms(need, group.levels.get(need.skill, 0)) for need in requirement.skills)
     return max((wait for wait in waits if wait is not None), default=0)
+
+
+def opens_for(plan: Plan, group: Group) -> int | None:
+    """As `opens_ms`, worked out once a group: of owners and backups it is asked some ten times a call."""
+    found = plan.opens_ms
+    if group not in found:
+        found[group] = opens_ms(plan.requirement, group)
+    return found[group]
 
 
 def make_plan(

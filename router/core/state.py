@@ -107,7 +107,7 @@ class Ring:
 class Plan:
     """Whom a kind of call reaches, nearest ring first."""
 
-    __slots__ = ("is_lost", "portfolio_id", "requirement", "ring_of", "rings", "spare", "strategy")
+    __slots__ = ("is_lost", "opens_ms", "portfolio_id", "requirement", "ring_of", "rings", "spare", "strategy")
 
     def __init__(
         self,
@@ -130,6 +130,8 @@ class Plan:
         self.ring_of: dict[Group, tuple[int, Member]] = {
             member.group: (index, member) for index, ring in enumerate(rings) for member in ring.members
         }
+        self.opens_ms: dict[Group, int | None] = {}
+        """What `plans.opens_for` has found, of the groups of owners and backups."""
 
 
 # --- Calls ---------------------------------------------------------------------------------------------------------
