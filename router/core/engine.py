@@ -540,7 +540,11 @@ class Engine:
     def _prospect(self, call: CallRecord) -> Prospect | None:
         """What holding the call for its owner is likely to bring, where the wait is predicted."""
         owner = call.owner
-        if owner is None or not predicts_owner_wait(call) or personal_opens_ms(call, owner) is None:
+        if owner is None or not predicts_owner_wait(call):
+            return None
+        opens_ms = personal_opens_ms(call, owner)
+        if opens_ms is None or opens_ms > self._now - call.arrived_ms:
+            # Perhaps free in time, but not for this call yet.
             return None
         if self._gates.are_any and not self._is_open(call, owner):
             return None

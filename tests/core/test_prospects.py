@@ -16,6 +16,7 @@ from tests.core.builders import (
     Bench,
     agent,
     client,
+    need,
     offers,
     organisation,
     owned_by,
@@ -287,6 +288,28 @@ def test_nobody_is_passed_over_for_longer_than_an_owner_is_waited_for() -> None:
     bench.arrive(11, "c2", "K2")
 
     assert offers(bench.end(40, "bos")) == {"c1": "bo"}
+
+
+def test_nobody_is_passed_over_for_an_owner_whose_level_does_not_suffice_yet() -> None:
+    """Ana's wrap-up has 20 s to go when Bo is free, but the call may have her only after 90 s."""
+    gold = {"owner_wait": OwnerWait.PREDICTED, "owner_wait_s": 120, "owner_worth_s": 600}
+    bench = Bench(
+        organisation(
+            [team("aquila", wrap_up_s=30)],
+            [portfolio("gold", "aquila", skills=(need("gold", 3, (90, 1)),), **gold), portfolio("silver", "aquila")],
+            [agent("ana", "aquila", "gold:1"), agent("bo", "aquila", "gold:3")],
+            [client("K1", "gold", ownerships=owned_by("ana")), client("K2", "silver")],
+        )
+    )
+    bench.ready("ana")
+    bench.talk(0, "anas", "K2")
+    bench.ready("bo")
+    bench.talk(1, "bos", "K2")
+    bench.end(60, "anas")
+    bench.arrive(61, "c1", "K1")
+    bench.end(65, "bos")
+
+    assert offers(bench.back(70, "bo")) == {"c1": "bo"}
 
 
 def test_caller_who_asked_for_an_agent_inside_is_not_passed_over() -> None:
