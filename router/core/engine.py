@@ -1296,14 +1296,23 @@ class Engine:
 
     def _lend(self, team: TeamRecord) -> None:
         """The team can spare an agent. Whoever came to rest has found no call; a colleague of other skills may."""
+        for _ in range(1 + _PASSED_OVER_MOST):
+            call = self._first_helped(team)
+            if call is None:
+                return
+            self._route_again(call)
+            if call.held_until_ms is None:
+                return
+            # That one had better wait for its owner, and the agent is still there for the next.
+
+    def _first_helped(self, team: TeamRecord) -> CallRecord | None:
         first = None
         for group in self._roster.groups_of(team):
             if group.early is not None and len(group.early) and group.idle.head() is not None:
                 head = group.early.first(self._is_helped)
                 if head is not None and (first is None or head[:3] < first[:3]):
                     first = head
-        if first is not None:
-            self._route_again(first[4])
+        return None if first is None else first[4]
 
     def _is_helped(self, call: CallRecord) -> bool:
         return choose_spare_agent(call, self._gates, self._now) is not None

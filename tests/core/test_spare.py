@@ -7,7 +7,16 @@ from router.core import Engine
 from router.core.decisions import Rule
 from router.core.events import OrganisationChanged, PlaceRequested
 from router.core.explain import Verdict
-from router.core.model import Area, Membership, OrganisationDescription, PlacePolicy, SiteId, Strategy, TeamId
+from router.core.model import (
+    Area,
+    Membership,
+    OrganisationDescription,
+    OwnerWait,
+    PlacePolicy,
+    SiteId,
+    Strategy,
+    TeamId,
+)
 from tests.core.builders import (
     SITE,
     Bench,
@@ -151,6 +160,33 @@ def test_colleague_of_other_skills_helps_when_the_team_can_spare_one() -> None:
     assert offers(bench.arrive(10, "c1", "K1")) == {}
 
     assert offers(bench.end(15, "p1")) == {"c1": "dora"}
+
+
+def test_call_that_had_better_wait_for_its_owner_lets_the_next_be_helped() -> None:
+    """When Pia is free, Pescara can spare Dora. K1's call may wait for Ana, who is in wrap-up; K3 has no owner."""
+    gold = {"owner_wait": OwnerWait.PREDICTED, "owner_wait_s": 120, "owner_worth_s": 600, "skills": (need("data"),)}
+    bench = Bench(
+        organisation(
+            [team("aquila", wrap_up_s=30), team("pescara", keep_idle=1)],
+            [portfolio("gold", "aquila", link("pescara", 200), **gold), portfolio("silver", "pescara")],
+            [agent("ana", "aquila", "data"), agent("dora", "pescara", "data"), agent("pia", "pescara")],
+            [
+                client("K1", "gold", ownerships=owned_by("ana")),
+                client("K2", "silver"),
+                client("K3", "gold"),
+            ],
+        )
+    )
+    bench.ready("pia", at=0)
+    bench.talk(1, "p1", "K2")
+    bench.ready("ana", "dora", at=2)
+    bench.talk(3, "busy", "K1")
+    bench.arrive(10, "c1", "K1")
+    bench.arrive(11, "c2", "K3")
+    bench.end(12, "busy")
+
+    assert offers(bench.end(15, "p1")) == {"c2": "dora"}
+    assert offers(bench.until(42)) == {"c1": "ana"}
 
 
 def test_agents_asked_late_by_their_own_team_are_not_lent() -> None:
