@@ -139,7 +139,8 @@ class HangUps:
     @property
     def patience_ms(self) -> int:
         """The mean patience, where it is exponential: whoever waits is as likely to hang up now as at any time."""
-        return (self.waited_ms + _PATIENCE_MS_ASSUMED) // (self.count + 1)
+        # Never none at all: callers who hang up at once, some hundred thousand in a row, are a fault of the platform's.
+        return max(1, (self.waited_ms + _PATIENCE_MS_ASSUMED) // (self.count + 1))
 
 
 _PATIENCE_MS_ASSUMED: Final = 300_000

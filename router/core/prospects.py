@@ -217,6 +217,9 @@ class _Rest:
         from_ms, number = 0, self._bin
         for mark_ms in marks_ms:
             while from_ms < mark_ms:
+                if number == len(TALK_EDGES_MS):
+                    # Whoever is said to talk for days; nobody is remembered to have talked longer.
+                    return
                 edge_ms = _end_ms(number) - self._age_ms
                 until_ms = min(edge_ms, mark_ms)
                 yield from_ms, until_ms, self._counts[number - self._bin] * (until_ms - from_ms) // _width_ms(number)

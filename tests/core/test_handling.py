@@ -109,6 +109,15 @@ def test_patience_is_time_waited_over_hang_ups() -> None:
     assert hang_ups.patience_ms == 200_000
 
 
+def test_patience_is_never_none_at_all() -> None:
+    hang_ups = HangUps()
+    hang_ups.count = 300_000
+
+    hang_ups.add(0, has_hung_up=True)
+
+    assert hang_ups.patience_ms == 1
+
+
 def test_hang_ups_of_long_ago_weigh_half() -> None:
     hang_ups = HangUps()
     hang_ups.add(863_999_000, has_hung_up=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from router.core.decisions import Rule
-from router.core.events import OrganisationChanged, PlaceRequested
+from router.core.events import CallRefreshed, OrganisationChanged, PlaceRequested
 from router.core.explain import Verdict
 from router.core.model import Area, CallId, Membership, OrganisationDescription, OwnerWait, PlacePolicy
 from tests.core.builders import (
@@ -225,6 +225,24 @@ def test_callers_who_hang_up_soon_make_waiting_dear() -> None:
 
     assert offers(impatient) == {"c1": "bo"}
     assert the_queueing(patient).rule is Rule.OWNER_HOLD
+
+
+def test_conversations_of_days_are_none_that_anything_could_be_foreseen_of() -> None:
+    """A platform may forget to say that a call is over, and go on refreshing it: here for three days, then for five."""
+    bench = Bench(centre(owner_wait_s=86_400))
+    bench.ready("ana")
+    day_s = 86_400
+    bench.talk(0, "first")
+    for second in range(0, 3 * day_s, 3_600):
+        bench.at(second, CallRefreshed(call_id=CallId("first")))
+    bench.end(3 * day_s, "first")
+    bench.back(3 * day_s, "ana")
+    bench.talk(3 * day_s, "second")
+    for second in range(3 * day_s, 8 * day_s, 3_600):
+        bench.at(second, CallRefreshed(call_id=CallId("second")))
+    bench.ready("bo", at=8 * day_s)
+
+    assert offers(bench.arrive(8 * day_s, "c1", "K1")) == {"c1": "bo"}
 
 
 # --- Nobody else is idle ---
