@@ -29,6 +29,7 @@ from router.command_line import (
     Config,
     UsageError,
     asked_live,
+    check_writable,
     connected,
     console,
     errors,
@@ -493,6 +494,7 @@ def replay(
     """
     if (csv is not None or report is not None) and not against:
         raise UsageError("--csv and --report are of a comparison: say with --against what to compare with")
+    check_writable(csv, report)
     started_s = time.monotonic()
     policy = ReplayPolicy(
         owners=owners, owner_mode=owner_mode, owner_wait_s=owner_wait_s, own_first=own_first and owners

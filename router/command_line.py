@@ -30,8 +30,8 @@ from router.settings import Settings
 from router.wire import Accepted, InputEvent
 
 __all__ = [
-    "CONNECT_TIMEOUT_S", "AsJson", "Config", "UsageError", "asked_live", "connected", "console", "errors",
-    "help_without_subcommand", "in_journal", "organisation_of", "print_json", "tell_router", "working",
+    "CONNECT_TIMEOUT_S", "AsJson", "Config", "UsageError", "asked_live", "check_writable", "connected", "console",
+    "errors", "help_without_subcommand", "in_journal", "organisation_of", "print_json", "tell_router", "working",
 ]  # fmt: skip
 
 _T = TypeVar("_T")
@@ -140,6 +140,21 @@ def in_journal(settings: Settings) -> Decider | None:
             return recover(journal, settings.mqtt.shard, limits=limits_of(settings))
     finally:
         journal.close()
+
+
+def check_writable(*files: Path | None) -> None:
+    """Find out before the work is done whether its result can be written.
+
+    Raises:
+        RouterError: One of the *files* could not be.
+    """
+    for file in filter(None, files):
+        if file.is_dir():
+            raise RouterError(f"cannot write {file}: it is a directory, name a file in it")
+        if not file.parent.is_dir():
+            raise RouterError(f"cannot write {file}: there is no directory {file.parent}")
+        if not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise RouterError(f"cannot write {file}: it may not be written by who runs this")
 
 
 def print_json(document: object) -> None:

@@ -12,7 +12,7 @@ import typer
 from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from router.command_line import AsJson, UsageError, console, errors, organisation_of, print_json
+from router.command_line import AsJson, UsageError, check_writable, console, errors, organisation_of, print_json
 from router.core import RouterError
 from router.core.organisation import Organisation
 from router.experiments.findings import Findings, findings_of
@@ -103,6 +103,7 @@ def simulate(
     rule = _precision(precision, on, replications_max, kpis)
     if journal is not None and journal.exists():
         raise RouterError(f"journal {journal} exists already: name a new file, or move that one away")
+    check_writable(journal, svg, csv, report)
     at_once = processes or processors()
     stopped: Stopped | None = None
     with days_progress(quiet=json) as (progress, bar):

@@ -1,13 +1,15 @@
 """``router compare``: the same callers under several policies."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 import typer
 
-from router.command_line import AsJson, UsageError, console, errors, print_json
+from router.command_line import AsJson, UsageError, check_writable, console, errors, print_json
+from router.core.errors import OrganisationError, Problem
 from router.core.organisation import Organisation
 from router.experiments.commands import (
     CsvOption,
@@ -71,6 +73,7 @@ def compare(
     names = [policy.name for policy in found]
     if baseline is not None and baseline not in names:
         raise UsageError(f"--baseline {baseline}: there is no such policy; there are {', '.join(names)}")
+    check_writable(csv, report)
     # All policies of one set of callers before the next one.
     tasks = [Task(policy=place, replication=number) for number in range(replications) for place in range(len(found))]
     with days_progress(quiet=json) as (progress, bar):
@@ -153,17 +156,24 @@ def _policies(scenarios: list[Path], texts: list[str], *, seed: int | None, quie
         if text.config is not None:
             policy = policy_of(scenarios[0], seed=seed, config=text.config, quiet=quiet)
         description = changed(policy.description, text)
-        # Raises what is wrong with the organisation as it would be.
-        Organisation(description)
+        try:
+            Organisation(description)
+        except OrganisationError as error:
+            raise OrganisationError(_under(text.name, error.problems)) from error
         problems = problems_of(policy.scenario, description)
         if problems:
-            raise ScenarioError(problems)
+            raise ScenarioError(_under(text.name, problems))
         found.append(msgspec.structs.replace(policy, name=text.name, description=description))
     names = [policy.name for policy in found]
     doubled = [name for name in names if names.count(name) > 1]
     if doubled:
         raise UsageError(f"there are two policies of the name {doubled[0]!r}: give each a name of its own")
     return found
+
+
+def _under(name: str, problems: Sequence[Problem]) -> list[Problem]:
+    """What is wrong under the policy of this *name*: the files themselves may be right."""
+    return [problem._replace(where=f"policy {name!r}, {problem.where}") for problem in problems]
 
 
 def _names_of(scenarios: list[Path]) -> list[str]:

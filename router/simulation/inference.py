@@ -24,11 +24,11 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime
 from hashlib import blake2b
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from router.core.errors import Problem
@@ -45,6 +45,7 @@ from router.core.model import (
     OwnerWait,
     Portfolio,
     PortfolioId,
+    Seconds,
     Site,
     SiteId,
     Skill,
@@ -100,10 +101,10 @@ class ReplayPolicy(Struct, frozen=True, kw_only=True):
     """Clients have their imputed owners and backups. False: first come first served, as the log was."""
     owner_mode: OwnerMode = OwnerMode.PREFER
     owner_wait: OwnerWait = OwnerWait.FIXED
-    owner_wait_s: int = 0
+    owner_wait_s: Seconds = 0
     """How long a call may be held for a busy owner. 0: the owner is only asked first."""
-    owner_worth_s: int = 60
-    hang_up_cost_s: int = 60
+    owner_worth_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    hang_up_cost_s: Seconds = 60
     """As those of `router.core.model.Portfolio`."""
     own_first: bool = True
     """An agent who becomes free takes calls of own clients before older ones. Where somebody nearly always waits, as

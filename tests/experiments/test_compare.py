@@ -71,7 +71,9 @@ def test_scenarios_with_other_callers_are_compared_with_a_warning(main: Main, da
         (["--policy", "x: config=nowhere"], 1, "nowhere"),
         (["--policy", "x: wrap_up_s=soon"], 1, "policy 'x', wrap_up_s=soon: expected `int`"),
         (["--policy", "x: wrap_up_s=-1"], 1, "wrap_up_s=-1"),
+        (["--policy", "x: owner_wait=predicted, owner_wait_s=0"], 1, "policy 'x', organisation.toml"),
         (["--replications", "1"], 2, "--replications"),
+        (["--policy", "x: wrap_up_s=1", "--csv", "nowhere/rows.csv"], 1, "cannot write nowhere/rows.csv"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(

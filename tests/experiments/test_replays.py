@@ -55,6 +55,12 @@ def test_another_policy_is_todays_with_changes() -> None:
     assert policies == {"long": ReplayPolicy(owner_wait_s=30), "nobody's": ReplayPolicy(owners=False, owner_wait_s=5)}
 
 
+@pytest.mark.parametrize("change", ["owner_wait_s=-1", "owner_worth_s=0", "hang_up_cost_s=soon"])
+def test_impossible_values_are_refused(change: str) -> None:
+    with pytest.raises(PolicyError, match=f"policy 'x', {change}: expected `int`"):
+        policies_against([f"x: {change}"], ReplayPolicy())
+
+
 def test_two_policies_of_one_name_are_refused() -> None:
     for name in ("today", "long"):
         with pytest.raises(PolicyError, match="this name is taken"):

@@ -128,6 +128,13 @@ def test_it_goes_on_until_the_figures_are_precise(main: Main, day: Path) -> None
     assert set(results["stopped"]["reached"]) == {"service_level", "mean_talk"}
 
 
+def test_what_cannot_be_written_is_said_before_anything_starts(main: Main, day: Path, tmp_path: Path) -> None:
+    done = main("simulate", day, "--report", tmp_path / "no" / "page.html", "--csv", tmp_path)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"cannot write {tmp_path}: it is a directory" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
