@@ -192,7 +192,8 @@ class CallerDraw(NamedTuple):
         patience = self.patience_ms.tolist() if self.patience_ms is not None else [None] * len(self.kind)
         numbers = zip(self.kind.tolist(), self.arrived_ms.tolist(), self.service_ms.tolist(), patience, strict=True)
         for index, (kind, arrived_ms, service_ms, patience_ms) in enumerate(numbers):
-            event = CallArrived(call_id=_call_id(index), portfolio_id=portfolios[kind])
+            # Zero-padded, so that ids sort as the callers do: callers of one millisecond are served in order of id.
+            event = CallArrived(call_id=CallId(f"c{index:08d}"), portfolio_id=portfolios[kind])
             yield Caller(arrived_ms, event, patience_ms, service_ms)
 
 
@@ -209,11 +210,6 @@ class Fates(NamedTuple):
     @property
     def answered(self) -> Flags:
         return np.not_equal(self.agent, _NOBODY)
-
-
-def _call_id(number: int) -> CallId:
-    # Zero-padded, so that ids sort as the callers do: callers of one millisecond are served in order of id.
-    return CallId(f"c{number:08d}")
 
 
 def draw_callers(model: MemorylessModel, calls: int, rng: np.random.Generator) -> CallerDraw:
@@ -235,10 +231,11 @@ def play(model: MemorylessModel, draw: CallerDraw) -> Fates:
     """Let the engine serve the callers in virtual time."""
     # Nobody asks for a digest here, or for a call that is over.
     floor = VirtualFloor(model.description, limits=Limits(past_calls_max=1), is_digested=False)
-    run = floor.run(draw.callers(model), model.presence())
+    callers = list(draw.callers(model))
+    run = floor.run(callers, model.presence())
     assert run.rejected == 0, f"the engine refused {run.rejected} events of a model that has none to refuse"
     index = {agent_id: number for number, agent_id in enumerate(model.agent_ids)}
-    answers = [run.answers[_call_id(number)] for number in range(len(draw.kind))]
+    answers = [run.answers[caller.event.call_id] for caller in callers]
     return Fates(
         np.array([answer.wait_ms for answer in answers]),
         np.array([_NOBODY if answer.agent_id is None else index[answer.agent_id] for answer in answers]),
