@@ -146,10 +146,15 @@ def _policies(scenarios: list[Path], texts: list[str], *, seed: int | None, quie
         raise UsageError("--policy is for one scenario: name one, or write each policy as a scenario of its own")
     if len(scenarios) == 1 and not texts:
         raise UsageError("there is only one policy: name a second scenario, or say with --policy what to change")
-    found = [
-        policy_of(path, seed=seed, name=name, quiet=quiet)
-        for path, name in zip(scenarios, _names_of(scenarios), strict=True)
-    ]
+    found: list[Policy] = []
+    wrong: list[Problem] = []
+    for path, name in zip(scenarios, _names_of(scenarios), strict=True):
+        try:
+            found.append(policy_of(path, seed=seed, name=name, quiet=quiet))
+        except ScenarioError as error:
+            wrong += error.problems
+    if wrong:
+        raise ScenarioError(wrong)
     for each in texts:
         text = parse_policy(each)
         policy = found[0]

@@ -47,6 +47,18 @@ def test_the_same_callers_under_two_policies(main: Main, day: Path, tmp_path: Pa
     assert "<b>slow</b> against day:" in page.read_text(encoding="utf-8")
 
 
+def test_what_is_wrong_with_any_of_them_is_said_at_once(main: Main, day: Path) -> None:
+    less = variant(day, "less.toml", ("a_day = 255", "a_day = -255"))
+    nobody = variant(day, "nobody.toml", ('portfolio_id = "business"', 'portfolio_id = "nobody"'))
+
+    done = main("compare", less, nobody, "--replications", "2")
+
+    assert done.returncode == 1
+    assert "less.toml, calls entry 1" in done.stderr
+    assert "nobody.toml, calls entry 2" in done.stderr
+    assert done.stdout == ""
+
+
 def test_scenarios_with_other_callers_are_compared_with_a_warning(main: Main, day: Path) -> None:
     busy = variant(day, "busy.toml", ("a_day = 255", "a_day = 510"))
 
