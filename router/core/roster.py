@@ -243,12 +243,16 @@ class Roster:
     def set_status(self, agent: AgentRecord, status: AgentStatus, now_ms: int, reason: str | None = None) -> None:
         """The one place where an agent's status changes, so that counts and history always agree with it."""
         before = agent.status
-        was_staffed = _is_staffed(before)
         agent.status = status
         agent.reason = reason
-        # Most changes are between two ways of being at work.
-        if _is_staffed(status) is not was_staffed:
-            agent.group.staffed += -1 if was_staffed else 1
+        # Most changes are between two ways of being at work, which are told without a call.
+        if (
+            status is AGENT_NOT_READY
+            or before is AGENT_NOT_READY
+            or status is AGENT_SIGNED_OUT
+            or before is AGENT_SIGNED_OUT
+        ):
+            agent.group.staffed += _is_staffed(status) - _is_staffed(before)
         if before is AGENT_IDLE:
             agent.team.idle -= 1
         if status is AGENT_IDLE:
