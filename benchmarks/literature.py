@@ -116,7 +116,7 @@ class QueueAndIdleness:
         idleness = idle_whole * idle[crew] - self.idle_parts[crew] * sum(idle)
         return _ALWAYS + queue * idle_whole + idleness * queue_whole
 
-    def opens_ms(self, floor: Floor, kind: int, crew: int, now_ms: int) -> int | None:  # noqa: ARG002
+    def opens_ms(self, floor: Floor, kind: int, crew: int, now_ms: int) -> int | None:  # noqa: ARG002 - nor any wait
         return None
 
 

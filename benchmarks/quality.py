@@ -165,6 +165,7 @@ class Rule(NamedTuple):
 
 
 def _by_engine(scenario: Scenario, name: str, *, threshold_s: int | None = None, **options: object) -> Rule:
+    # By name to a function that has types; mypy cannot tell which value goes where.
     model = scenario.model(**options)  # type: ignore[arg-type]
     return Rule(name, lambda draw: play(model, draw), threshold_s=threshold_s)
 

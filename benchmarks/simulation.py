@@ -166,7 +166,7 @@ def run(scale: Scale) -> Report:
 def main(*, tiny: bool, as_json: bool) -> None:
     """Run and print."""
     try:
-        import benchmarks.with_ciw  # noqa: F401
+        import benchmarks.with_ciw  # noqa: F401 - to see whether it can be
     except ModuleNotFoundError as missing:
         raise SystemExit(
             f"{missing.name} is not installed, and this benchmark compares with it: "

@@ -86,7 +86,7 @@ def _number(value: float) -> float:
     return 0.0 if np.isnan(value) else float(value)
 
 
-class _FirstOf(ciw.dists.Exponential):  # type: ignore[misc]
+class _FirstOf(ciw.dists.Exponential):  # type: ignore[misc]  # ciw has no type hints
     """Gaps before so many arrivals, and nobody after them."""
 
     def __init__(self, calls: int, rate: float) -> None:
@@ -98,7 +98,7 @@ class _FirstOf(ciw.dists.Exponential):  # type: ignore[misc]
         return float(super().sample(t, ind)) if self.left >= 0 else _NEVER
 
 
-class _InTurn(ciw.dists.Distribution):  # type: ignore[misc]
+class _InTurn(ciw.dists.Distribution):  # type: ignore[misc]  # as above
     def __init__(self, gaps: Floats) -> None:
         self.gaps = iter(gaps.tolist())
 
@@ -110,7 +110,7 @@ class _InTurn(ciw.dists.Distribution):  # type: ignore[misc]
         return next(self.gaps, _NEVER)
 
 
-class _Brought(ciw.dists.Distribution):  # type: ignore[misc]
+class _Brought(ciw.dists.Distribution):  # type: ignore[misc]  # as above
     """What each caller brings along, by number of arrival."""
 
     def __init__(self, values: Floats) -> None:
